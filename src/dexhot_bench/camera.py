@@ -64,9 +64,9 @@ def run(
             job(done, len(PERCEPTIONS) * len(names))
             if name in left_out or name in failed:
                 continue
-            kept = rows.get(label(name, rig, perception))
-            if late.over and kept is None:
+            if late.over:
                 continue
+            kept = rows.get(label(name, rig, perception))
             try:
                 demonstration = plan_of(name)
                 if not placed(load(demonstration, Demonstration).reference):

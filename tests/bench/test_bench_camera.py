@@ -47,10 +47,51 @@ def test_what_was_run_is_kept_until_its_demonstration_changes(runs):
 
 
 def test_after_the_minutes_nothing_is_begun(runs):
-    made, _ = runs
+    made, folder = runs
     found = camera.run(clips=["a", "b"], minutes=-1.0)
     assert not made and found["metrics"] == {"clips": 0, "clips_not_run": 2}
     assert found["printed"]["rig:=sim"]["rows"][0] == ["a", "not run", "not run"]
+    camera.run(clips=["a"])
+    (folder / "a").write_text("mined anew")
+    found = camera.run(clips=["a", "b"], minutes=-1.0)
+    assert len(made) == 2 and found["metrics"]["clips"] == 1  # what was kept counts
+
+
+def test_a_clip_whose_graph_dies_or_that_the_arm_does_not_reach_is_in_no_comparison(runs, monkeypatch):
+    made, _ = runs
+    once = camera.tracked
+
+    def tracked(file, rig, perception):
+        if (file.name, perception) in (("a", "camera"), ("b", "truth")):
+            raise DexhotError("the graph died")
+        return once(file, rig, perception)
+
+    monkeypatch.setattr(camera, "tracked", tracked)
+    found = camera.run(clips=["a", "b"])
+    assert made == [("a", "truth")] and found["metrics"] == {"clips": 0, "clips_not_run": 2}
+    assert found["failed"] == {"a": "camera: the graph died", "b": "truth: the graph died"}
+    monkeypatch.setattr(camera, "placed", lambda reference: False)
+    found = camera.run(clips=["b"])
+    assert found["left_out"] == {"b": "the arm does not reach it"} and not found["clips"] and len(made) == 1
+
+
+def test_the_quick_benchmark_always_runs(runs):
+    made, folder = runs
+    (folder / camera.SHIPPED).write_text("the lift")
+    for count in (2, 4):
+        camera.run(quick=True)
+        assert len(made) == count
+
+
+def test_a_run_that_cannot_be_judged_is_no_success_and_says_why(monkeypatch, tmp_path):
+    def unjudged(run):
+        raise DexhotError(f"{run} has no tracked frame\nand more")
+
+    (tmp_path / "a").write_text("a")
+    monkeypatch.setattr(camera, "_live", lambda *given: (0, ""))
+    monkeypatch.setattr(camera, "live_rollout", unjudged)
+    row = camera.tracked(tmp_path / "a", "sim", "camera")
+    assert row["success"] is False and row["why"] == "run has no tracked frame"
 
 
 def test_a_graph_that_dies_is_started_again_and_is_no_failure_of_the_camera(monkeypatch, tmp_path, runs):

@@ -1,10 +1,12 @@
 """`dexhot bench video`: what counts as a success from video, and against which path."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from dexhot.data.labels import LABELS
 from dexhot.errors import ClipError, DexhotError
 from dexhot.geometry.poses import compose
 
@@ -68,3 +70,104 @@ def test_a_motion_that_one_hand_cannot_make_is_tried_with_another(monkeypatch):
     monkeypatch.setattr(video, "SEEDS", (0,))
     with pytest.raises(ClipError):
         video.first_rendered(None, None, None)
+
+
+def test_a_mined_file_is_judged_on_the_hand_against_the_true_path_and_on_the_arm_where_it_is_placed(
+    shipped, monkeypatch
+):
+    shipped.provenance["seconds_cpu"] = 3.0
+    away = replace(shipped.reference, arm_q=shipped.reference.arm_q[:0])
+    strict = {"success_strict": True}
+    monkeypatch.setattr(video, "score", lambda *given: Judged(strict, shipped.reference))
+    monkeypatch.setattr(video, "compute", lambda rollout, *given: {"success_strict": rollout.reference is not away})
+    monkeypatch.setattr(video, "score_on_arm", lambda *given: Judged({"success_strict": False}, None))
+    found = video.scored(shipped, SimpleNamespace(asset=None, hand=None), away, "video_")
+    assert found == {"video_strict": True, "video_true_strict": False, "video_arm_strict": False, "video_seconds": 3.0}
+    shipped.reference = away
+    found = video.scored(shipped, SimpleNamespace(asset=None, hand=None), None, "mocap_")
+    assert found == {"mocap_strict": True, "mocap_seconds": 3.0}
+
+
+@dataclass
+class Judged:
+    metrics: dict
+    reference: object
+
+
+def test_a_click_is_on_the_object():
+    """A ring, whose middle is not."""
+    v, u = np.mgrid[:40, :60]
+    away = np.hypot(v - 20, u - 30)
+    labels = np.where((away < 15) & (away > 10), LABELS["object"], 0)
+    x, y = video.click_on(labels).astype(int)
+    assert labels[y, x] == LABELS["object"] and away[y, x] < 11.5
+    with pytest.raises(DexhotError, match="not in view"):
+        video.click_on(0 * labels)
+
+
+def test_a_fit_is_made_again_by_other_code(lift_clip, monkeypatch, tmp_path):
+    """And what it is made of says whether the object was clicked on."""
+    seen, asked = [], []
+    truth = SimpleNamespace(trajectory=lift_clip, evidence=SimpleNamespace(labels=np.full((1, 2, 2), LABELS["object"])))
+    recording = SimpleNamespace(intrinsics=None, provenance={"frames": [0, 9]})
+
+    def perceive(recording, hands, track, side, prompts=None):
+        asked.append(prompts)
+        if prompts is None:
+            raise DexhotError("click on it")
+        return SimpleNamespace(provenance={"prompts": prompts}), None
+
+    monkeypatch.setattr(video, "load_clip", lambda name: lift_clip)
+    monkeypatch.setattr(video, "load_object", lambda name: None)
+    monkeypatch.setattr(video, "first_rendered", lambda *given: seen.append(given) or (recording, truth))
+    monkeypatch.setattr(video, "LandmarkHands", lambda count: None)
+    monkeypatch.setattr(video, "object_track", lambda *given: None)
+    monkeypatch.setattr(video, "perceive", perceive)
+    monkeypatch.setattr(
+        video, "fit_recording", lambda *given: SimpleNamespace(trajectory=replace(lift_clip, provenance={}))
+    )
+    code = iter(("one", "one", "other"))
+    monkeypatch.setattr(video, "code_key", lambda *given, **named: next(code))
+    for count in (1, 1, 2):
+        fit, true = video.seen("grab/a", tmp_path / "a", None)
+        assert len(seen) == count and fit.provenance["clicked"] and true.provenance["frames"] == [0, 9]
+    assert asked[0] is None and asked[1] == {"object": [0.0, 0.0]}
+
+
+def test_a_stretch_that_is_no_whole_grasp_in_mocap_is_left_out(lift_clip, monkeypatch, tmp_path):
+    def checked(clip, side, asset):
+        raise ClipError("held at the start")
+
+    monkeypatch.setattr(video, "seen", lambda *given: (lift_clip, lift_clip))
+    for name in ("load_clip", "same_stretch", "load_object"):
+        monkeypatch.setattr(video, name, lambda *given: None)
+    monkeypatch.setattr(video, "checked_clip", checked)
+    row = video.measure(("a", tmp_path, None, None))
+    assert row["left_out"] and row["why"] == "mocap of the part in view: held at the start"
+
+
+def test_what_is_kept_is_not_measured_again_and_late_nothing_is_begun(monkeypatch, tmp_path):
+    begun = []
+
+    def run_jobs(work, jobs, workers):
+        for job in jobs:
+            begun.append(job[0])
+            yield job, {"clip": job[0], "left_out": True, "why": "", "frames": 1}
+
+    monkeypatch.setattr(video, "run_jobs", run_jobs)
+    monkeypatch.setattr(video, "splits", lambda name: {"quick": ["a"], "train": ["a", "b"]})
+    assert video.run(minutes=-1.0, out=tmp_path)["metrics"]["clips_not_run"] == 2 and begun == []
+    late = iter([False, True])
+    monkeypatch.setattr(video, "Deadline", lambda minutes: Late(late))
+    assert video.run(out=tmp_path)["metrics"]["clips_not_run"] == 1 and begun == ["a"]
+    monkeypatch.setattr(video, "Deadline", lambda minutes: SimpleNamespace(over=False))
+    assert video.run(out=tmp_path)["metrics"]["clips_not_run"] == 0 and begun == ["a", "b"]
+
+
+class Late:
+    def __init__(self, answers):
+        self.answers = answers
+
+    @property
+    def over(self) -> bool:
+        return next(self.answers)

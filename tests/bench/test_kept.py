@@ -1,5 +1,7 @@
 """What benchmarks keep of long runs."""
 
+import time
+
 from dexhot_bench import kept as module
 from dexhot_bench.kept import Deadline, Kept, code_key
 
@@ -19,6 +21,7 @@ def test_what_cannot_be_measured_is_tried_again(tmp_path):
 
 def test_after_the_deadline_nothing_is_begun():
     assert LATE.over and not EARLY.over and not Deadline(60.0).over
+    assert [Deadline(1.0, time.monotonic() - seconds).over for seconds in (30.0, 61.0)] == [False, True]
     kept = Kept(None)
     kept.put("a", 1.0)
     assert kept.measured("a", lambda: 2.0, LATE) == 1.0 and kept.measured("b", lambda: 2.0, LATE) is None
@@ -53,3 +56,5 @@ def test_the_key_is_that_of_the_code(tmp_path, monkeypatch):
         (tmp_path / file).write_text("z = 2")
         assert key() != first
         first = key()
+    monkeypatch.setattr(module, "source_hash", lambda: "another simulation")
+    assert key() == first and code_key(["fitting"]) != code_key(["fitting"], mining=False)

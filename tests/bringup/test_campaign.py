@@ -146,6 +146,39 @@ def test_the_baseline_is_tried_beside_ours_in_both_kinds(shipped, tmp_path, cach
     assert only.methods == ()  # a bare reference has no tracking result
 
 
+def test_a_clips_files_are_written_once_and_what_a_method_needs_is_checked(clip, shipped, tmp_path, monkeypatch):
+    made = []
+
+    def result_of_policy(policy, reference):
+        made.append(policy)
+        return shipped
+
+    monkeypatch.setattr(campaign, "result_of_policy", result_of_policy)
+    other = replace(shipped, reference=replace(shipped.reference, object_pose=shipped.reference.object_pose + 0.0))
+    other.reference.object_pose[:, 0] += 0.01
+    for _ in range(2):
+        again = campaign_clip(tmp_path / "c", other, (RESULT,), PLANNED, tmp_path / "ppo.onnx")
+    assert (again.reference.object_pose == clip.reference.object_pose).all() and len(made) == 1
+
+    def load_task(*given):
+        raise DexhotError("a policy of another hand")
+
+    monkeypatch.setattr(campaign, "load_task", load_task)
+    with pytest.raises(DexhotError, match="another hand"):
+        campaign_clip(tmp_path / "d", shipped, (CONTROLLER,), PLANNED, None)
+
+
+def test_a_trial_that_ended_early_says_why_and_that_its_clip_is_short(made, rig, monkeypatch):
+    stopped = SimpleNamespace(
+        metrics={"level": 2, "success_strict": False}, provenance={"stopped": "the object was lost"}
+    )
+    monkeypatch.setattr(campaign, "live_rollout", lambda run, part: stopped)
+    ask, _ = answering("", "", " Q ")
+    assert not conduct(made, ask, lambda line: None)
+    [trial] = read_trials(made.ledger)
+    assert trial.why == "the object was lost" and trial.level == 2 and trial.short
+
+
 def test_a_clip_out_of_the_arms_reach_is_refused(shipped, tmp_path):
     with pytest.raises(UnreachableError, match="no arm path"):
         campaign_clip(tmp_path, replace(shipped.reference, arm_q=shipped.reference.arm_q[:0]), (), PLANNED, None)

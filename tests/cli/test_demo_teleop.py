@@ -47,6 +47,13 @@ def test_a_camera_that_does_not_see_the_hand_is_moved(found, kept, tmp_path, mon
     assert written[0][1].color == kept == written[0][4]["seed"]
 
 
+def test_the_hand_is_found_where_the_right_one_is(monkeypatch):
+    left, right = (SimpleNamespace(side=side) for side in ("left", "right"))
+    seen = {0: [left], 1: [left, right], 2: [], 3: [right]}
+    monkeypatch.setattr("dexhot.perception.hand_landmarks.LandmarkHands", lambda count: seen.get)
+    assert demo_teleop.found_in([0, 1, 2, 3]) == 0.5
+
+
 def test_the_picture_and_its_caption_have_both_runs_the_unassisted_first(tmp_path, monkeypatch):
     rollout, why, drawn = SimpleNamespace(reference=None), "the object was never lifted (at most 0 mm).", []
     lifts = {"assisted": Lift(rollout, 3, 370, 0.05, True), "unassisted": Lift(rollout, 7, 350, 0.0, False, why)}

@@ -7,6 +7,7 @@ import pytest
 
 from dexhot.control.sampling import base_actions
 from dexhot.errors import FileFormatError
+from dexhot.evaluation import campaign
 from dexhot.evaluation.campaign import (
     BASELINE,
     CONTROLLER,
@@ -20,7 +21,9 @@ from dexhot.evaluation.campaign import (
     result_of_policy,
     tables,
 )
+from dexhot.metrics.tracking_errors import lifted
 from dexhot.objects.library import save_object
+from dexhot.rollouts.network import run_network
 from tiny_policy import write_policy
 
 
@@ -76,9 +79,17 @@ def test_a_clip_with_few_frames_after_its_lift_is_short(lift_reference, lift_obj
         rows = getattr(lift_reference, name)
         setattr(lift_reference, name, np.concatenate([rows, np.repeat(rows[-1:], 60, axis=0)]))
     assert not is_short(lift_reference, lift_object)
+    up = int(np.flatnonzero(lifted(lift_object, lift_reference.object_pose))[0])
+    for frames, short in ((100, True), (101, False)):
+        lift_reference.q = lift_reference.q[:1].repeat(up + frames, axis=0)
+        assert is_short(lift_reference, lift_object) == short
+    lift_reference.object_pose[:] = lift_reference.object_pose[0]
+    assert is_short(lift_reference, lift_object)  # never lifted
 
 
-def test_a_policys_result_is_what_it_commands_in_the_nominal_world(lift_reference, lift_setup, cache, tmp_path):
+def test_a_policys_result_is_what_it_commands_in_the_nominal_world(
+    lift_reference, lift_setup, cache, tmp_path, monkeypatch
+):
     """A network that corrects nothing plays the replay."""
     save_object(lift_setup.asset)
     policy = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
@@ -86,3 +97,10 @@ def test_a_policys_result_is_what_it_commands_in_the_nominal_world(lift_referenc
     found.validate()
     np.testing.assert_allclose(found.actions, base_actions(lift_reference, lift_setup.physics), atol=1e-6)
     assert found.servo == "leap" and found.object_pose[-1, 2] > found.object_pose[0, 2] + 0.02
+    off = np.abs(found.q - lift_reference.q)[:, 6:].max(), np.abs(found.object_pose - lift_reference.object_pose).max()
+    assert min(off) > 1e-4  # what was achieved
+    assert not found.provenance["stopped"]
+    monkeypatch.setattr(
+        campaign, "run_network", lambda *given: replace(run_network(*given), unsafe=["it left its limits"])
+    )
+    assert result_of_policy(policy, lift_reference).provenance["stopped"] == "it left its limits"

@@ -12,6 +12,8 @@ from dexhot.evaluation import placed_panel
 from dexhot.evaluation.controllers import EvaluationOptions, evaluate_file, evaluate_reference, summarise
 from dexhot.evaluation.panel import ARM, Light, Panel
 from dexhot.evaluation.placed_panel import PlacedPanel
+from dexhot.geometry.poses import make_pose
+from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import moved, place
 from dexhot.simulation.setup import load_setup
@@ -37,10 +39,12 @@ def played(monkeypatch):
 
 
 def test_targets_are_carried_to_where_the_arm_reaches_the_clip(lift_reference, lift_setup, placed, played):
-    targets = base_actions(lift_reference, lift_setup.physics)
-    assert PlacedPanel(lift_reference, lift_setup).of_targets(targets).success
+    """Also from elsewhere than where the person was."""
+    elsewhere = moved(lift_reference, make_pose([0.1, 0.2, 0.0], rotvec_to_quat(np.array([0.0, 0.0, 1.0]))))
+    targets = base_actions(elsewhere, lift_setup.physics)
+    assert PlacedPanel(elsewhere, lift_setup).of_targets(targets).success
     [demonstration] = played
-    assert demonstration.reference is placed
+    assert demonstration.reference is placed and demonstration.servo == "leap"
     expected = base_actions(moved(lift_reference, placed.placement), lift_setup.physics)
     np.testing.assert_allclose(demonstration.actions, expected, atol=1e-9)
 
@@ -61,6 +65,11 @@ def test_a_clip_out_of_reach_stays_where_it_was_recorded(lift_reference, lift_se
     panels = PlacedPanel(lift_reference, lift_setup)
     assert panels.reference is lift_reference
     assert panels.verdict({"success_strict": True}, lambda: PASSED)["success_panel"]
+
+
+def test_a_clip_that_is_placed_stays_where_it_is(lift_setup, placed, monkeypatch):
+    monkeypatch.setattr(placed_panel, "place", lambda reference, hand: None)
+    assert PlacedPanel(placed, lift_setup).reference is placed
 
 
 def test_what_is_not_strict_is_not_played(lift_reference, lift_setup):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dexhot.fitting.terms import (
+    NEIGHBOURS,
+    POINTS,
     FingersApart,
     JointLimits,
     KeypointDepth,
@@ -139,3 +141,56 @@ def test_a_finger_leaves_its_neighbours_place():
         bent = bent.plus(-np.linalg.solve(A, rows.jacobian.T @ (rows.weight * rows.residual)))
         rows = at.rows(PERSON.posed(bent))
     assert rows.cost < 1.0
+
+
+class StraightFingers:
+    """Four fingers along y, 30 mm bones, from the index (x = 90 mm) to the little finger (0), with room between."""
+
+    def __init__(self):
+        self.points = np.zeros((21, 3))
+        for k, knuckle in enumerate(NEIGHBOURS):
+            self.points[knuckle : knuckle + 4] = np.outer(range(4), [0.0, 0.03, 0.0]) + [0.09 - 0.03 * k, 0.0, 0.0]
+
+    def keypoints(self, table):
+        return self.points
+
+    def keypoint_jacobians(self, table):
+        return np.zeros((21, 3, 51))
+
+
+def gaps(hand) -> np.ndarray:
+    return FingersApart(TABLE, room=0.015, sigma=0.002).rows(hand).residual
+
+
+def test_two_fingers_have_a_rods_room_between_their_axes():
+    hand = StraightFingers()
+    assert not len(gaps(hand))
+    hand.points[13:17, 0] = 0.06 - 0.009  # the ring finger 9 mm beside the middle one, and 5 mm behind it
+    hand.points[13:17, 2] = 0.005
+    np.testing.assert_allclose(gaps(hand), np.full(POINTS, 0.009 - np.sqrt(0.015**2 - 0.005**2)), atol=1e-9)
+    hand.points[13:17, 2] = 0.016  # behind it by more than the room: bent, wherever it is sideways
+    assert not len(gaps(hand))
+    hand.points[13:17, 0] = 0.06 + 0.002
+    assert not len(gaps(hand))
+
+
+def test_knuckles_may_be_nearer_than_the_room():
+    """Fingers that part from 12 mm at the knuckle to 18 mm at its first joint."""
+    hand = StraightFingers()
+    hand.points[13:17, 0] = 0.06 - np.array([0.012, 0.0181, 0.022, 0.026])
+    assert not len(gaps(hand))
+
+
+def test_the_rows_of_fingers_lead_apart_and_not_the_hand_away():
+    """The Jacobian is that of the sideways gap, about; the hand as a whole moves nothing."""
+    term, h = FingersApart(TABLE, room=0.05, sigma=0.002), 1e-6
+    posed = PERSON.posed(HandPose(POSE.rotation, POSE.translation, np.zeros((15, 3))))
+    rows = term.rows(posed)
+    assert len(rows.residual) and (rows.weight == 0.002**-2).all()
+    assert np.abs(rows.jacobian[:, 3:6]).max() < 1e-6
+    numeric = np.empty_like(rows.jacobian)
+    for i, step in enumerate(h * np.eye(51)):
+        ahead, behind = (term.rows(PERSON.posed(posed.pose.plus(s))).residual for s in (step, -step))
+        numeric[:, i] = (ahead - behind) / (2 * h)
+    along = (numeric * rows.jacobian)[:, 6:].sum(axis=1)
+    assert (along > 0.8 * np.linalg.norm(numeric[:, 6:], axis=1) * np.linalg.norm(rows.jacobian[:, 6:], axis=1)).all()

@@ -123,6 +123,14 @@ def test_a_reading_that_a_busy_host_took_late_makes_the_next_no_jump():
     check = MotionCheck(FINGER, 0.55)
     assert check.jump(0.0, 0.1, OPEN) is None  # measured at 0.001, say, and read 0.1 s later
     assert check.jump(0.101, 0.102, OPEN + 1.5) is None
+    assert check.jump(0.103, 0.203, OPEN + 1.6) is None  # late again, and slow
+    assert check.jump(0.204, 0.205, OPEN) is None
+
+
+def test_a_reading_that_comes_late_may_have_been_measured_late():
+    check = MotionCheck(FINGER, 0.55)
+    assert check.jump(0.0, 0.0, OPEN) is None
+    assert check.jump(0.008, 0.108, OPEN + 1.5) is None
 
 
 # Broken ones

@@ -48,7 +48,7 @@ def test_one_side_lifted_by_the_hand_is_level_one(perfect, lift_object):
     assert level(perfect, lift_object) == 0  # nothing touches it: it was knocked over
     perfect.tip_contact[60:] = True
     assert level(perfect, lift_object) == 1
-    tilt(perfect, 5.0)
+    tilt(perfect, 15.0)  # its edge by 11 mm
     perfect.tip_contact[60:] = True
     assert level(perfect, lift_object) == 0
 
@@ -66,6 +66,25 @@ def test_it_must_be_tracked_for_more_than_a_hundred_frames_in_a_row(perfect, lif
     perfect.object_pose[first + TRACKED + 1 :, :3] += [0.2, 0.0, 0.0]
     assert level(perfect, lift_object) == 3
     perfect.object_pose[first + TRACKED, :3] += [0.2, 0.0, 0.0]
+    assert level(perfect, lift_object) == 2
+
+
+def test_two_runs_of_tracked_frames_are_not_one(perfect, lift_object):
+    first = int(np.flatnonzero(lifted(lift_object, perfect.object_pose))[0])
+    perfect.object_pose[first + 50, :3] += [0.2, 0.0, 0.0]
+    assert level(perfect, lift_object) == 2
+
+
+def test_an_object_put_down_as_the_reference_does_is_tracked_there_too(perfect, lift_object):
+    reference = perfect.reference.object_pose
+    reference[-60:] = perfect.object_pose[-60:] = reference[0]
+    perfect.table_contact[-60:] = True
+    assert level(perfect, lift_object) == 3
+    lying = perfect.object_pose.copy()
+    perfect.object_pose[-60:, 0] += 0.2  # put down elsewhere
+    assert level(perfect, lift_object) == 2
+    perfect.object_pose[:] = lying
+    perfect.table_contact[-80:] = True  # and 20 frames too early, 5 cm below where it should be
     assert level(perfect, lift_object) == 2
 
 

@@ -30,7 +30,7 @@ def test_scores_grow_as_the_error_falls_and_stay_finite():
     assert robustness_score([1.0, 3.0], [0.4, 0.6]) == pytest.approx(2.0 / 0.5)
     assert hard_to_track(0.5) == pytest.approx(2.0)
     assert generalization_score(0.5, [0.0]) == pytest.approx(500.0)  # max, where the paper prints min
-    assert hard_to_track(0.0) == pytest.approx(1000.0)
+    assert hard_to_track(0.0) == robustness_score([1.0], [0.0]) == pytest.approx(1000.0)
 
 
 def test_the_gap_is_to_the_nearest_training_task(lift_reference, lift_object):
@@ -62,7 +62,7 @@ def test_smoothness_and_consistency_of_a_known_motion(lift_reference):
     assert object_smoothness(r) == pytest.approx(2.4)
     assert smoothness(r) == pytest.approx(1.2 / np.sqrt(22))
     assert consistency(r) == pytest.approx(1.2 * r.time[-1] / 2)  # the mean of a velocity that grows linearly
-    depth = np.full(len(r.q), 0.003)
+    depth = np.linspace(0.0, 0.006, len(r.q))
     assert quality(r, depth) == pytest.approx((1.2 / np.sqrt(22) + 1.2 * r.time[-1] / 2 + 0.003) / 3)
 
 
@@ -77,3 +77,5 @@ def test_a_flat_object_is_harder_and_its_height_is_that_in_which_it_lies(lift_ob
     upright, lying = np.r_[0, 0, 0, 1, 0, 0, 0.0], np.r_[0, 0, 0, rotvec_to_quat(np.r_[0.0, np.pi / 2, 0])]
     assert shape_score(lift_object, upright) == pytest.approx(1 / (100 * extent[2]))
     assert shape_score(lift_object, lying) == pytest.approx(1 / (100 * extent[0]))
+    sheet = replace(lift_object, vertices=lift_object.vertices * [1.0, 1.0, 0.0])
+    assert shape_score(sheet, upright) == pytest.approx(10.0)

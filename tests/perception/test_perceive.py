@@ -13,8 +13,18 @@ from dexhot.cli.perceive_command import read_prompt
 from dexhot.geometry.planes import table_plane
 from dexhot.perception.bag import write_evidence
 from dexhot.perception.object_pose import rigid_model
-from dexhot.perception.perceive import ObjectTrack, Seen, in_space, judge, perceive
-from dexhot.perception.protocols import HandSighting
+from dexhot.perception.perceive import (
+    LABEL,
+    OBJECT,
+    ObjectTrack,
+    Seen,
+    SeenHand,
+    in_space,
+    judge,
+    of_track,
+    perceive,
+)
+from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, hand_mask, prompted
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
@@ -105,8 +115,49 @@ def test_a_detectors_boxes_take_the_place_of_those_of_keypoints():
     )
     assert evidence.boxes["right"] == pytest.approx(np.tile(box, (2, 1))) and found.hand_frames["right"] == 2
     far = np.array([[10.0, 10.0, 60.0, 60.0, 0.9]])
-    with pytest.raises(DexhotError, match="no hand is in view"):  # none where the detector says so
-        perceive(clip(2), images([moved()], [moved()]), None, "right", detector=lambda color: {"right": far})
+    for none in ({"right": far}, {}):
+        with pytest.raises(DexhotError, match="no hand is in view"):  # none where the detector says so
+            perceive(clip(2), images([moved()], [moved()]), None, "right", detector=lambda color, found=none: found)
+
+
+def test_of_two_sightings_on_a_track_the_better_one_is_the_hand_and_what_is_the_objects_stays_so():
+    track, labels, seen = np.array([[0.0, 0.0, 10.0, 10.0], [np.nan] * 4]), np.zeros((2, 4, 4), np.uint8), Seen({})
+    labels[0, 0, 0] = OBJECT
+    good, fair = np.tile([0.0, 0.0, 10.0, 9.0], (2, 1)), np.tile([0.0, 0.0, 10.0, 6.0], (2, 1))
+    sightings = [
+        SeenHand(0, good, np.full((21, 6), 1.0), np.array([0, 1])),
+        SeenHand(0, fair, np.full((21, 6), 2.0), np.array([2])),
+        SeenHand(1, good, np.full((21, 6), 3.0), np.array([3])),  # where the track is not known
+    ]
+    keypoints = of_track(sightings, track, labels, LABEL["right"], seen)
+    assert (keypoints[0] == 1.0).all() and np.isnan(keypoints[1]).all() and seen.beside == 2
+    assert labels.reshape(2, -1)[:, :4].tolist() == [[OBJECT, LABEL["right"], 0, 0], [0, 0, 0, 0]]
+
+
+class HiddenAtFirst:
+    """An object whose pose is known in each image, and of which the first one shows nothing."""
+
+    ambiguous = False
+
+    def __init__(self):
+        self.shown = iter((0, 40, 40))
+
+    def on(self, table):
+        pass
+
+    def __call__(self, camera, depth, time, hidden, color):
+        return ObjectSighting(np.eye(4), 0.9, 1.0), 0.9
+
+    def seen(self, pose, depth, hidden, color):
+        mask = np.zeros(depth.shape, bool)
+        mask[: next(self.shown), :50] = True
+        return mask
+
+
+def test_a_hidden_object_has_no_box():
+    evidence, found = perceive(clip(3, np.full((480, 640), 700, np.uint16)), None, HiddenAtFirst())
+    assert np.isnan(evidence.boxes["object"][0]).all() and not len(found.detections["object"][0])
+    assert evidence.boxes["object"][1:] == pytest.approx(np.tile([0.0, 0.0, 50.0, 40.0], (2, 1)), abs=1.0)
 
 
 def test_depth_that_is_zero_everywhere():

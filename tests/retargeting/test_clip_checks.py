@@ -16,7 +16,7 @@ from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat,
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.clip_checks import check_clip, check_table, check_turns
-from dexhot.retargeting.mending import at_rest, checked_clip, in_hand, untouched, without_flips
+from dexhot.retargeting.mending import LIFTED, at_rest, checked_clip, in_hand, untouched, without_flips
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 
@@ -274,6 +274,115 @@ def test_a_hand_that_comes_to_the_object_does_not_carry_it(lift_clip, lift_objec
     """It is near, and the object is elsewhere in the palm's frame than a moment later: it still lies on the table."""
     seen = replace(lift_clip, object_covariance=np.tile(1e-6 * np.eye(6), (len(lift_clip.time), 1, 1)))
     assert in_hand(seen, "right", lift_object)[1] == []
+
+
+def fitted(clip):
+    """As a fit has it, without an error."""
+    return replace(clip, object_covariance=np.tile(1e-6 * np.eye(6), (len(clip.time), 1, 1)))
+
+
+def displaced(clip, frames, by):
+    """The hand so far away in these frames, m."""
+    hand = clip.hands["right"]
+    keypoints, wrist = hand.keypoints.copy(), hand.wrist_pose.copy()
+    keypoints[frames] += by
+    wrist[frames, :3] += by
+    return with_hand(clip, keypoints=keypoints, wrist_pose=wrist)
+
+
+def first_lifted(clip, asset):
+    return int(np.flatnonzero(lowest(clip.object_pose, asset.corners) > LIFTED)[0])
+
+
+def turned_about_z(pose, degrees):
+    turns = np.radians(np.multiply.outer(degrees, [0.0, 0.0, 1.0]))
+    return make_pose(pose[:, :3], quat_multiply(rotvec_to_quat(turns), pose[:, 3:]))
+
+
+def test_one_frame_in_which_a_fit_turns_the_object_in_the_hand_is_turned_back(lift_clip, lift_object):
+    """Also where it is the first one: the usual place is none that was seen once."""
+    seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object)
+    seen.object_pose = seen.object_pose.copy()
+    seen.object_pose[up : up + 1] = turned_about_z(seen.object_pose[up : up + 1], [40.0])
+    clip, notes = in_hand(seen, "right", lift_object)
+    assert "in 1 frame:" in notes[0]
+    assert np.degrees(quat_angle(clip.object_pose[:, 3:], lift_clip.object_pose[:, 3:])).max() < 2.0
+
+
+def test_an_object_that_turns_slowly_in_the_hand_is_left(lift_clip, lift_object):
+    """By 60 degrees in all; its usual place is that of the frames around, not of the clip."""
+    seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object)
+    turns = np.interp(np.arange(len(seen.time)), [up, len(seen.time) - 1], [0.0, 60.0])
+    seen = replace(seen, object_pose=turned_about_z(seen.object_pose, turns))
+    assert in_hand(seen, "right", lift_object) == (seen, [])
+
+
+def test_an_object_that_no_finger_touches_does_not_go_with_the_hand(lift_clip, lift_object):
+    up = first_lifted(lift_clip, lift_object) + 30
+    seen = displaced(fitted(lift_clip), slice(up, up + 3), [0.0, 0.0, 0.3])
+    assert in_hand(seen, "right", lift_object) == (seen, [])
+
+
+def test_a_short_lift_is_compared_with_itself(lift_clip, lift_object):
+    """Not with the frames around it in which the object lies below the hand."""
+    seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object)
+    pose = np.repeat(lift_clip.object_pose[:1], len(seen.time), axis=0)
+    pose[up + 30 : up + 38] = lift_clip.object_pose[up + 30 : up + 38]
+    seen = replace(seen, object_pose=pose)
+    assert in_hand(seen, "right", lift_object) == (seen, [])
+
+
+def test_a_fits_clip_is_mended_in_the_hand_before_its_turns_are_judged(lift_clip, lift_object):
+    seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object) + 30
+    lift_object.symmetry = Symmetry()
+    seen.object_pose[up : up + 2] = turned_about_z(seen.object_pose[up : up + 2], [120.0, 120.0])
+    with pytest.raises(ClipError, match="flips by 120"):
+        check_turns("object_pose", seen.time, seen.object_pose[:, 3:])
+    _, notes = checked_clip(seen, "right", lift_object)
+    assert "in 2 frames: it stays there" in notes[0]
+
+
+def test_an_object_lies_still_where_most_frames_see_it_after_it_was_put_down_too(lift_clip, lift_object):
+    """The hand leaves it behind; of 20 frames one has a large error, and the least turned one is beside the others."""
+    end = first_lifted(lift_clip, lift_object) - 10  # the fingers are around it
+    lift_clip = lift_clip.cut(0, end + 20)
+    pose = np.repeat(lift_clip.object_pose[:1], end + 20, axis=0)
+    degrees = np.r_[[3.0, 0.0, 50.0], np.tile([-2.0, 2.0, 0.0, 0.0], 4), 0.0]
+    pose[end:] = turned_about_z(pose[end:], degrees)
+    pose[end + 1, 0] += 0.015
+    pose[end - 1, 0] += 0.001  # the last one that a finger touches
+    seen = fitted(displaced(replace(lift_clip, object_pose=pose), slice(end, None), [0.0, 0.0, 0.5]))
+    clip, notes = untouched(seen, lift_object)
+    assert "50 degrees untouched" in notes[0]
+    np.testing.assert_allclose(clip.object_pose[end:], np.tile(lift_clip.object_pose[0], (20, 1)), atol=1e-9)
+    np.testing.assert_array_equal(clip.object_pose[:end], pose[:end])
+
+
+def test_an_object_that_turns_untouched_is_left_and_one_that_lies_still_the_same(lift_clip, lift_object):
+    """A turntable, or somebody else's hand: it does move."""
+    turns = np.interp(np.arange(len(lift_clip.time)), [0, 30], [0.0, 90.0])
+    seen = fitted(replace(lift_clip, object_pose=turned_about_z(lift_clip.object_pose, turns)))
+    assert untouched(seen, lift_object) == (seen, [])
+    still = fitted(lift_clip)
+    assert untouched(still, lift_object) == (still, [])
+
+
+def test_a_touch_is_that_of_any_hand_and_without_one_nothing_is_known(lift_clip, lift_object):
+    seen = fitted_with_errors(lift_clip, lift_object)
+    far = displaced(seen, slice(None), [0.0, 0.0, 1.0])
+    assert untouched(far, lift_object) == (far, [])
+    both = replace(far, hands={"right": far.hands["right"], "left": seen.hands["right"]})
+    np.testing.assert_array_equal(
+        untouched(both, lift_object)[0].object_pose, untouched(seen, lift_object)[0].object_pose
+    )
+
+
+def test_a_turn_that_a_fits_flip_does_not_halve_is_left(lift_clip):
+    half = Symmetry("discrete", rotations=[[1.0, 0, 0, 0], [0.0, 0, 0, 1.0]])
+    pose = lift_clip.object_pose.copy()
+    pose[20:] = turned_about_z(pose[20:], np.full(len(pose) - 20, 100.0))  # or 80 the other way
+    seen = fitted(replace(lift_clip, object_pose=pose))
+    assert without_flips(seen, half) == (seen, [])
 
 
 def test_a_fits_flip_with_an_error_of_its_own_is_undone_where_that_halves_the_turn(lift_clip):

@@ -143,6 +143,8 @@ def test_the_pregrasp_term_falls_with_palm_tips_and_angle(lifting):
     turned = 2 * np.arccos(abs((palm[0, 3:] * before.palm_pose[0, 3:]).sum()))
     found = one(rewards.pregrasp, replace(before, palm_pose=palm))
     assert found == pytest.approx(0.9 + 0.1 * np.exp(-10 * turned**2), abs=1e-3)
+    same = np.concatenate([before.palm_pose[:, :3], -before.palm_pose[:, 3:]], axis=1)  # the same rotation
+    assert one(rewards.pregrasp, replace(before, palm_pose=same)) == pytest.approx(1.0)
 
 
 def test_an_object_is_carried_where_a_fingertip_touches_it_and_it_moves(lifting):
@@ -153,3 +155,15 @@ def test_an_object_is_carried_where_a_fingertip_touches_it_and_it_moves(lifting)
     assert one(rewards.carried, replace(still, wanted_twist=np.zeros((1, 6)))) == pytest.approx(1.0)
     away = replace(lifting, position_error=np.array([0.1]))
     assert one(rewards.carried, away) == pytest.approx(0.5 * np.exp(-100 * 0.01 / 3) + 0.5)
+    assert one(rewards.carried, replace(lifting, angle_error=np.array([0.3]))) == pytest.approx(
+        0.7 + 0.3 * np.exp(-0.9)
+    )
+    for off in ([1.0, 2.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 2.0, 0.0]):
+        other = replace(lifting, object_twist=lifting.wanted_twist + [off])
+        assert one(rewards.carried, other) == pytest.approx(0.95 + 0.05 * np.exp(-0.1 * 5 / 3))
+
+
+def test_an_object_moves_from_1_cm_per_s_on_and_not_where_it_spins(lifting):
+    slow = replace(lifting, object_twist=np.array([[0.0, 0.0, 0.05, 0.0, 0.0, 0.0]]))
+    assert one(rewards.carried, slow) > 0.9
+    assert one(rewards.carried, replace(lifting, object_twist=np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]))) == 0.0

@@ -166,8 +166,6 @@ class FingersApart:
         )
         near = (off < 0.0) & (other[finger, point, beside] < self.room)
         parts = (ALONG[:-1] - ALONG[finger + 1, beside])[near]  # (m, 21)
-        if not len(parts):
-            return squares(np.zeros(0), np.zeros((0, POSE_SIZE)), np.zeros(0))
         jacobian = parts @ np.einsum("kij,i->kj", posed.keypoint_jacobians(self.table), across)
         return squares(off[near], jacobian, np.full(len(parts), self.sigma**-2))
 

@@ -133,15 +133,27 @@ def test_the_curve_is_that_of_the_trainings_folder(experts, tmp_path):
     assert points and points[-1][0] == 960 and 0.0 <= points[-1][1] <= 1.0
 
 
-def test_a_user_steadier_than_the_agent_is_exact_is_left_alone(experts):
-    actor = Actor(95, 28, (8,), 0.1)
-    torch.nn.init.normal_(actor.net[-1].weight, std=0.5)
+@pytest.fixture
+def actor() -> Actor:
+    """One whose outputs exceed 1 here and there."""
+    found = Actor(95, 28, (8,), 0.1)
+    torch.nn.init.normal_(found.net[-1].weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    return found
+
+
+def test_an_actor_is_weighed_by_the_noise_that_shows(actor):
     seen = np.random.default_rng(0).normal(size=96).astype(np.float32)
-    whole, weighed = agent_of(actor)(seen).clip(-1, 1), {}
-    for noise in (0.0, 0.01, 0.02, 1.0):
+    raw, weighed = agent_of(actor)(seen), {}
+    whole = raw.clip(-1, 1)
+    for noise in (0.0, 0.005, 0.01, 0.02, 1.0):
         weighed[noise] = agent_of(SteadiedActor(actor, 0.01))(np.r_[seen[:95], np.float32(noise)])
-    assert not weighed[0.0].any() and not weighed[0.01].any() and np.abs(whole).max() > 0.1
+    assert not (weighed[0.0].any() or weighed[0.005].any() or weighed[0.01].any()) and np.abs(raw).max() > 1.1
     assert np.allclose(weighed[0.02], 0.75 * whole) and np.allclose(weighed[1.0], whole, atol=1e-3)
+    still = agent_of(SteadiedActor(actor, 0.0))(np.r_[seen[:95], np.float32(0.0)])
+    assert np.allclose(still, whole)  # an exact one corrects all, also where nothing shows
+
+
+def test_a_user_steadier_than_the_agent_is_exact_is_left_alone(experts, actor):
     steadied = agent_of(SteadiedActor(actor, 0.01))
     assert success(experts, 0.0, steadied, AssistOptions(), 2).deviation == 0.0
     assert success(experts, 0.15, steadied, AssistOptions(), 2).deviation > 0.01

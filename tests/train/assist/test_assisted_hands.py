@@ -112,7 +112,7 @@ def test_noise_is_in_radians():
     assert (rows * action_range).std(axis=0) == pytest.approx([0.15] * 3, rel=0.02)
 
 
-def test_noise_shows_in_every_step_and_motion_does_not(door):
+def test_noise_shows_in_every_step_and_motion_does_not():
     action_range = np.array([0.1, 1.0, 1.5])
     motion = np.sin(np.arange(100) / 15.0)[:, None] * np.ones(3)
     motion[40:] += 1.0  # a jump
@@ -123,6 +123,11 @@ def test_noise_shows_in_every_step_and_motion_does_not(door):
     assert later.mean() == pytest.approx(2 * shown.mean(), rel=0.1)
     half = seen_noise(motion[:50], action_range)
     assert np.array_equal(half, seen_noise(motion, action_range)[:50])  # nothing of what is to come
+    shaken = 0.05 * (-1.0) ** np.arange(60)[:, None] * np.ones(3) / action_range  # each second difference is 0.2 rad
+    shaken[40:] = shaken[39]
+    expected = np.zeros(60)
+    expected[WINDOW + 1 : 40], expected[40] = 0.2 / np.sqrt(6.0), 0.1 / np.sqrt(6.0)  # until a step does not shake
+    assert seen_noise(shaken, action_range) == pytest.approx(expected)
 
 
 def test_an_agent_sees_the_noise_of_the_user_input(door):

@@ -11,6 +11,7 @@ from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot_train.assist import fitted
 from dexhot_train.assist import reconstruction as module
 from dexhot_train.assist.closing import ClosingHand, closed, penetration
 from dexhot_train.assist.fitted import CLIPS, as_seen, clip_names, fitted_clip, visual_features
@@ -203,6 +204,17 @@ def test_clips_are_of_grab_and_of_their_splits():
         clip_names("poor", "train")
 
 
+def test_the_papers_own_clips_are_the_poured_juice_of_a_split(monkeypatch):
+    splits = {"1-pour_juice_bottle-1": "train", "1-pour_juice_bottle-2": "test", "1-open_juice_bottle-1": "test"}
+    monkeypatch.setattr(fitted, "cached", lambda dataset: [f"{dataset}/{name}" for name in splits])
+    monkeypatch.setattr(
+        fitted, "load_clip", lambda name: SimpleNamespace(provenance={"split": splits[name.partition("/")[2]]})
+    )
+    assert clip_names(fitted.FPHAB, "test") == ["fphab/1-pour_juice_bottle-2"]
+    with pytest.raises(NotFoundError, match="pour_fphab, train"):
+        clip_names(fitted.FPHAB, "quick")
+
+
 def test_a_fit_is_made_once_and_kept_with_its_truth(source, tmp_path, monkeypatch):
     fit, truth, _ = source
     made = []
@@ -255,6 +267,17 @@ def test_an_agent_sees_the_visual_features_of_its_frame_where_it_is_asked_to(lif
     assert hands.policy_size == plain.policy_size + 1 and (hands.observed().policy[:, -1] == 100.0).all()
     hands.advance(hands.user())
     assert (hands.observed().policy[:, -1] == 101.0).all()
+    two = [replace(lift, seen=rows), replace(lift, seen=rows + 500.0)]
+    each = ReconstructedHands(two, 2, ReconstructionOptions(visual=True), assigned=np.arange(2))
+    assert each.observed().policy[:, -1].tolist() == [100.0, 600.0]
+    asked = []
+
+    def corrector(of, seen):
+        asked.append(seen[:, -1].tolist())
+        return of.user()
+
+    outcomes([replace(lift, seen=rows)], corrector, visual=True)
+    assert asked[:2] == [[100.0], [101.0]]
     with pytest.raises(DexhotError, match="no visual features"):
         ReconstructedHands([lift], 2, ReconstructionOptions(visual=True))
 

@@ -187,7 +187,8 @@ def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, 
 
     def searched(name):
         def search(self, best, budget, rest):
-            order.append((name, budget))
+            order.append((name, budget, rest))
+            self.steps += 500 if name == "knots" else 0
             return best
 
         return search
@@ -200,10 +201,20 @@ def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, 
     monkeypatch.setattr(optimiser, "evaluate", lambda actions: replace(bare, error=0.5 * bare.error))
     monkeypatch.setattr(optimiser, "kinematic", lambda: bare)
     optimiser.run(3000, bare.actions)
-    assert order == [("knots", 1500), ("structured", 3000)]
+    assert order == [("knots", 1500, 0), ("structured", 2500, False)]
     order.clear()
     optimiser.run(3000)
-    assert [name for name, _ in order] == ["structured"]
+    assert order == [("structured", 3000, True)]
+    order.clear()
+    monkeypatch.setattr(Optimiser, "_cheapest", 1000)
+    optimiser.run(3000, bare.actions)  # then with the rest, each time from another seed
+    assert [(left, attempt) for name, left, attempt in order if name == "knots"] == [
+        (1500, 0),
+        (2500, 1),
+        (2000, 2),
+        (1500, 3),
+        (1000, 4),
+    ]
 
 
 def test_a_baseline_that_is_no_better_than_the_reference_is_not_used(task, monkeypatch):
@@ -249,21 +260,22 @@ def test_a_path_has_one_budget_and_each_task_begins_from_the_last(task, monkeypa
 @pytest.fixture
 def graded(task, monkeypatch):
     """A continuation over versions that are named by their ease and cost `steps` control steps each; one is solved
-    where `solvable(ease, start)`, `start` being the ease of the version whose result it begins from. Returns the
-    result, the path and what was tried: (ease, start, budget)."""
+    where `solvable(ease, start)`, `start` being the ease of the version whose result it begins from; the task itself is
+    left with the next one of `errors`. Returns the result, the path and what was tried: (ease, start, budget)."""
     eases = {task.reference.name: 0.0}
 
     def easy(of, ease, how):
         eases[f"ease {ease}"] = ease
         return HomotopyTask(replace(task.reference, name=f"ease {ease}"), task.setup)
 
-    def run(solvable, options, steps=100):
-        tried = []
+    def run(solvable, options, steps=100, errors=()):
+        tried, left = [], list(errors)
 
         def solved(here, options, budget=None, start=None):
             ease = eases[here.reference.name]
             tried.append((ease, start, budget))
-            return result(strict=solvable(ease, start), actions=np.zeros(3), steps=steps)
+            error = left.pop(0) if left and not ease else 1.0
+            return result(error, solvable(ease, start), actions=np.zeros(3), steps=steps)
 
         monkeypatch.setattr(homotopy, "optimise", solved)
         monkeypatch.setattr(homotopy, "easier", easy)
@@ -292,6 +304,32 @@ def test_a_continuation_passes_a_version_that_its_smallest_step_does_not_solve(g
     _, path, tried = graded(lambda ease, start: start is None, replace(TINY, tasks=2, budget=10**6))
     assert [ease for ease, *_ in tried[:5]] == pytest.approx([1.0, 0.5, 0.75, 0.875, 0.9375])
     assert path[1].reference.name == "ease 0.94" and tried[-1][:2] == (0.0, pytest.approx(0.0, abs=homotopy.SMALLEST))
+    assert sum(start is not None and start <= homotopy.SMALLEST for _, start, _ in tried) == 1
+
+
+def test_a_continuation_keeps_the_tasks_best_result_and_begins_from_an_easiest_version_that_fails(graded):
+    found, path, tried = graded(
+        lambda ease, start: start is not None and ease > 0.0 and start - ease < 0.3,
+        replace(TINY, tasks=2),
+        steps=250,
+        errors=(0.5, 0.8),
+    )
+    assert tried[1][:2] == (0.5, 1.0) and path[0].reference.name == "ease 1.0"
+    assert sum(ease == 0.0 for ease, *_ in tried) > 1 and found.error == 0.5
+
+
+def test_a_version_of_a_continuation_that_cannot_be_simulated_is_left_out_and_the_task_is_refused(graded):
+    def solvable(ease, start):
+        if ease == refused:
+            raise DexhotError("not at rest")
+        return True
+
+    refused = 0.5
+    found, _, tried = graded(solvable, replace(TINY, tasks=2))
+    assert [(ease, start) for ease, start, _ in tried] == [(1.0, None), (0.5, 1.0), (0.0, 1.0)] and found.strict
+    refused = 0.0
+    with pytest.raises(DexhotError, match="not at rest"):
+        graded(solvable, replace(TINY, tasks=2))
 
 
 def test_a_parent_that_cannot_be_simulated_is_left_out(task, monkeypatch):
@@ -392,6 +430,18 @@ def test_synthesised_paths_of_a_set(solved, tmp_path, lift_reference):
     assert lifts == sorted(lifts, reverse=True)
     search_paths(clips, "synthesised", TINY, out, workers=1)
     assert len(solved) == 2, "a finished search does nothing again"
+
+
+def test_a_continuation_of_a_set_keeps_its_versions_in_their_order(solved, tmp_path, lift_reference, monkeypatch):
+    """More than ten of them, too."""
+    clips, out = files(lift_reference, tmp_path / "clips", 1), tmp_path / "paths"
+    actions = base_actions(lift_reference, load_setup(lift_reference).physics)
+    found = result(0.1, True, path=("by steps",), actions=actions)
+    monkeypatch.setattr(path_search, "continued", lambda task, options: (found, [task] * 12))
+    search_paths(clips, "continuation", TINY, out, workers=1)
+    assert load(out / "clip0.demonstration.npz", Demonstration).provenance["path"] == ["by steps"]
+    names = [parent.name for _, parent in pairs(out)]
+    assert names[:3] == [f"clip0.parent{k}.npz" for k in (11, 10, 9)]
 
 
 def test_paths_among_neighbours_take_k_iterations(solved, tmp_path, lift_reference):
