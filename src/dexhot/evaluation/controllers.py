@@ -188,7 +188,7 @@ def _evaluated(
     if motion.absent:
         return motion.absent
     row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
-    if truth is reference and options.arm and len(reference.arm_q) and motion.relative:
+    if options.arm and len(reference.arm_q) and motion.relative:  # a disturbed reference has no arm path
         row["arm_strict"] = strict_on_arm(reference, motion, setup)
     return row | (panels.verdict(row, lambda: panels.of_targets(motion.targets)) if panels else {})
 
