@@ -53,7 +53,9 @@ def write_policy(
     **card,
 ) -> Path:
     """path.onnx and its card; `card`: changed fields."""
-    made: PolicyCard = make_card("tiny", reference, simulated_in, layout)
+    made: PolicyCard = make_card(
+        "tiny", reference, simulated_in, layout, baseline=card.get("baseline", "object_relative")
+    )
     size, joints = sum(part["size"] for part in made.observation), len(made.joint_names)
     content = network_bytes(size, joints, np.broadcast_to(bias, joints), keep, weight)
     path = path.with_suffix(".onnx")

@@ -18,6 +18,7 @@ from dexhot.retargeting.placement import place
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.live import live_rollout
 from dexhot.simulation.physics import load_physics
+from tiny_policy import write_policy
 
 pytestmark = pytest.mark.ros
 
@@ -59,15 +60,18 @@ def assert_topics_are_those_of_the_launch_page(run) -> None:
     assert recorded | {topic: documented[topic] for topic in UNRECORDED} == documented
 
 
-def test_planned_plans_before_it_moves_and_its_run_replays_exactly(
+def test_planned_plans_before_it_moves_and_its_run_with_feedback_replays_exactly(
     tmp_path, ros_domain, cache, lift_reference, lift_object
 ):
     save_object(lift_object)
-    path, run = files.save(place(lift_reference), tmp_path / "lift"), tmp_path / "run"
-    budget = ("controller:=planned", "planning_rollouts:=24", "prior:=none")
+    placed = place(lift_reference)
+    path, run = files.save(placed, tmp_path / "lift"), tmp_path / "run"
+    feedback = write_policy(tmp_path / "tiny", placed, load_physics(), bias=2e-4, keep=0.8, baseline="planned")
+    budget = ("controller:=planned", "planning_rollouts:=24", "prior:=none", f"feedback:={feedback}")
     result = dexhot("up", "real_track", f"reference:={path}", f"record:={run}", "exit_when_done:=true", *budget)
     assert result.returncode == 0, result.stderr
     assert "expected to survive" in result.stderr
+    feedback.unlink()  # the run has its own
     assert_strict_and_replayed(run, lift_object)
 
 

@@ -51,3 +51,20 @@ def test_a_specialist_is_compared_in_the_time_in_which_it_is_played(tmp_path, li
     assert len(task.at_speed(1.0).reference.q) == len(frames)
     with pytest.raises(DexhotError, match=f"frames: {len(frames)}, not "):
         task.at_speed(0.5)
+
+
+def test_feedback_is_checked_and_copied_for_planned_alone(paths, tmp_path, lift_reference, lift_setup):
+    reference, network = paths
+    feedback = write_policy(tmp_path / "feedback", lift_reference, lift_setup.physics, baseline="planned")
+    task = load_task(reference, "", "planned", str(feedback))
+    (tmp_path / "run").mkdir()
+    values = task.write(tmp_path / "run")
+    assert values["feedback"] == str(tmp_path / "run/feedback.onnx") and values["policy"] == ""
+    assert (tmp_path / "run/feedback.json").is_file() and task.sources["feedback"] == str(feedback)
+    assert load_task(reference, "", "planned", values["feedback"]).feedback == tmp_path / "run/feedback.onnx"
+    with pytest.raises(DexhotError, match="feedback:=FILE is for controller:=planned, not playback"):
+        load_task(reference, "", "playback", str(feedback))
+    with pytest.raises(DexhotError, match="baseline: object_relative, not planned"):
+        load_task(reference, "", "planned", str(network))
+    with pytest.raises(DexhotError, match="servo profile: leap, not dextrack"):
+        task.with_profile("dextrack")

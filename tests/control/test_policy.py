@@ -192,3 +192,27 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path, lift_reference, lift_s
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"dexhot\[policy\]"):
         OnnxNetwork(path)
+
+
+def test_feedback_and_policies_are_not_taken_for_one_another(lift_reference, lift_setup):
+    on_plan = make_card("p", lift_reference, lift_setup.physics, LAYOUT, baseline="planned")
+    alone = make_card("p", lift_reference, lift_setup.physics, LAYOUT)
+    check_card(on_plan, lift_reference, lift_setup.physics, on_plan=True)
+    with pytest.raises(DexhotError, match=r"baseline: planned, not targets or object_relative .*feedback:="):
+        check_card(on_plan, lift_reference, lift_setup.physics)
+    with pytest.raises(DexhotError, match="baseline: object_relative, not planned"):
+        check_card(alone, lift_reference, lift_setup.physics, on_plan=True)
+
+
+def test_feedback_that_sees_the_hand_itself_is_refused(lift_reference, lift_setup):
+    card = make_card("p", lift_reference, lift_setup.physics, [*LAYOUT, "last_command", "hand"], baseline="planned")
+    with pytest.raises(DexhotError, match="observation: last_command, hand, which feedback must not see"):
+        check_card(card, lift_reference, lift_setup.physics, on_plan=True)
+
+
+def test_feedback_corrects_less_than_a_policy(lift_reference, lift_setup):
+    on_plan, alone = (
+        make_card("p", lift_reference, lift_setup.physics, LAYOUT, baseline=name) for name in ("planned", "targets")
+    )
+    assert (np.asarray(on_plan.residual_limit) < alone.residual_limit).all()
+    assert (np.asarray(on_plan.residual_step) < alone.residual_step).all()

@@ -205,8 +205,8 @@ def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(
 def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_reference, lift_setup, tmp_path, monkeypatch):
     idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
 
-    def stopped(*arguments):
-        run = run_network(*arguments)
+    def stopped(*arguments, **named):
+        run = run_network(*arguments, **named)
         run.unsafe[0] = "its output jumped in the last frame"
         return run
 
@@ -378,3 +378,18 @@ def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
         assert main(["evaluate", "--controller", "planned"]) == 1
         said = " ".join(capsys.readouterr().err.split())
         assert "the split 'test' has no clips" in said and known in said and "Traceback" not in said
+
+
+def test_feedback_is_judged_on_the_plan_of_planned(lift_reference, lift_setup, tmp_path):
+    given = {"baseline": "planned", "provenance": {"control_steps": 7}}
+    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics, **given)
+    options = replace(OPTIONS, baselines=(), feedback=str(idle), trials=2)
+    rows = evaluate_reference(lift_reference, lift_setup, options)
+    planned, feedback = rows["planned"], rows["feedback"]
+    for name in (*ERRORS, "success_strict", "perturbed", "expected", "rollouts", "steps", "seconds_cpu"):
+        assert feedback[name] == planned[name], name
+    assert feedback["tick_ms"] > 0 == planned["tick_ms"] and feedback["training_steps"] == 7
+    unsafe = write_policy(tmp_path / "unsafe", lift_reference, lift_setup.physics, bias=0.5, baseline="planned")
+    rows = evaluate_reference(lift_reference, lift_setup, replace(options, feedback=str(unsafe)))
+    assert rows["feedback"]["perturbed"] == 0.0 and "jumps" in rows["feedback"]["refused"]
+    assert main(["evaluate", "--controller", "replay", "--feedback", str(idle)]) == 1

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from dexhot.control.controllers import HandState
-from dexhot.errors import DexhotError
+from dexhot.control.policy import OnnxNetwork
+from dexhot.errors import DexhotError, UnsafePolicyError
 from dexhot.planning.planned import Planned, PlannedOptions, RefusedPlanError
 from dexhot.planning.preparation import STEADY, Preparation
 from dexhot.planning.prior import unfitted
 from dexhot.rollouts.floating import floating_simulator, run_controller
 from dexhot.tracking.object_filter import ObjectState
+from tiny_policy import write_policy
 
 
 def seen(pose, offset=(0.0, 0.0, 0.0)) -> ObjectState:
@@ -20,9 +22,9 @@ def seen(pose, offset=(0.0, 0.0, 0.0)) -> ObjectState:
 
 @pytest.fixture
 def make(lift_reference, lift_setup):
-    def planned(**options) -> Planned:
+    def planned(feedback=None, **options) -> Planned:
         budget = {"planning_rollouts": 20} | options
-        return Planned(lift_reference, lift_setup, unfitted(16), PlannedOptions(**budget))
+        return Planned(lift_reference, lift_setup, unfitted(16), PlannedOptions(**budget), feedback=feedback)
 
     return planned
 
@@ -132,3 +134,58 @@ def test_a_refusal_is_a_problem_that_stays(make, lift_reference):
 def test_planning_that_has_no_time_gives_what_it_has(make, lift_reference):
     chosen = make(planning_rollouts=0, planning_seconds=1e-9).plan(lift_reference.object_pose[0])
     assert chosen.rollouts <= 11 and chosen.expected > 0  # the bare reference, judged in the fresh worlds
+
+
+@pytest.fixture
+def network(tmp_path, lift_reference, lift_setup):
+    def made(**how) -> OnnxNetwork:
+        given = {"baseline": "planned"} | how
+        return OnnxNetwork(write_policy(tmp_path / "tiny", lift_reference, lift_setup.physics, **given))
+
+    return made
+
+
+def test_feedback_of_zero_is_exactly_the_playback(make, network, lift_reference, lift_setup):
+    simulator = floating_simulator(lift_reference, lift_setup)
+    alone, with_it = (run_controller(c, simulator) for c in (make(), make(network())))
+    np.testing.assert_array_equal(with_it.command, alone.command)
+    np.testing.assert_array_equal(with_it.object_pose, alone.object_pose)
+
+
+def test_feedback_is_added_to_the_playback_within_its_bound(make, network, lift_reference):
+    pose, controller = lift_reference.object_pose[0], make(network(bias=0.0015))
+    for _ in range(2):  # a second clip begins at zero
+        controller.start(seen(pose, (0.005, 0.0, 0.0)))
+        played = controller.played
+        added = np.stack(
+            [
+                controller.step(t, seen(lift_reference.object_pose[t]), HandState(t / 60, lift_reference.q[t]))
+                - played[t]
+                for t in range(40)
+            ]
+        )
+        np.testing.assert_allclose(added[:5, 0], 0.0015 * np.arange(1, 6), atol=1e-6)
+        np.testing.assert_allclose(added[20:, 0], 0.01, atol=1e-6)  # m, the card's limit
+
+
+@pytest.mark.parametrize("bias, why", [(np.nan, "not finite"), (0.5, "jumps")])
+def test_unsafe_feedback_is_no_command(make, network, lift_reference, bias, why):
+    pose, controller = lift_reference.object_pose[0], make(network(bias=bias))
+    controller.start(seen(pose))
+    with pytest.raises(UnsafePolicyError, match=why):
+        controller.step(0, seen(pose), HandState(0, lift_reference.q[0]))
+
+
+def test_feedback_of_another_rig_or_kind_is_refused(make, network):
+    with pytest.raises(DexhotError, match="servo profile: dextrack, not leap"):
+        make(network(servo="dextrack"))
+    with pytest.raises(DexhotError, match="baseline: object_relative, not planned"):
+        make(network(baseline="object_relative"))
+
+
+def test_feedback_is_not_among_the_trials(make, network, lift_reference):
+    """Its cost would be a tick in each simulated step: what is expected is of the playback alone."""
+    pose = lift_reference.object_pose[0]
+    alone, with_it = make().plan(pose), make(network(bias=0.0015)).plan(pose)
+    assert alone.expected == with_it.expected and alone.control_steps == with_it.control_steps
+    np.testing.assert_array_equal(alone.numbers, with_it.numbers)

@@ -6,6 +6,8 @@ import pytest
 from dexhot.control.policy import OnnxNetwork, Policy
 from dexhot.control.sampling import base_actions
 from dexhot.errors import DexhotError
+from dexhot.planning.planned import Planned, PlannedOptions
+from dexhot.planning.prior import unfitted
 from dexhot.rollouts.floating import floating_simulator, run_controller, start_state
 from dexhot.rollouts.network import run_network
 from dexhot.simulation.scene import perturbed
@@ -69,4 +71,20 @@ def test_a_card_of_another_rig_is_refused(tmp_path, lift_reference, lift_setup, 
     network = OnnxNetwork(write_policy(tmp_path / "a", lift_reference, lift_setup.physics, physics="1"))
     start = start_state(lift_reference, simulator)[None]
     with pytest.raises(DexhotError, match="physics version"):
+        run_network(network, lift_reference, lift_setup, simulator, start, [simulator.model])
+
+
+def test_feedback_on_a_plan_acts_as_planned_does(tmp_path, lift_reference, lift_setup, simulator):
+    weight = np.random.default_rng(0).normal(0, 2e-4, (13, 22))
+    network = OnnxNetwork(
+        write_policy(tmp_path / "a", lift_reference, lift_setup.physics, weight=weight, keep=0.9, baseline="planned")
+    )
+    options = PlannedOptions(planning_rollouts=12)
+    alone = Planned(lift_reference, lift_setup, unfitted(16), options, feedback=network)
+    rollout = run_controller(alone, simulator)
+    start, plan = start_state(lift_reference, simulator)[None], alone.chosen.targets
+    run = run_network(network, lift_reference, lift_setup, simulator, start, [simulator.model], plan=plan)
+    assert np.abs(run.residuals[0, -1]).max() > 1e-4
+    np.testing.assert_array_equal(run.commands[0], rollout.command)
+    with pytest.raises(DexhotError, match="baseline: planned"):
         run_network(network, lift_reference, lift_setup, simulator, start, [simulator.model])

@@ -133,6 +133,28 @@ def test_planned_tells_that_it_is_unprepared_until_its_plan_is_chosen(bench, tmp
     assert not fed.targets
 
 
+def test_unsafe_feedback_on_a_plan_holds_until_activated_again(bench, tmp_path, placed):
+    path = files.save(placed, tmp_path / "lift")
+    network = write_policy(tmp_path / "tiny", placed, physics_of(placed), bias=np.nan, baseline="planned")
+    budget = {"planning_rollouts": 10, "prior": "none", "planning_limit": 0.0}
+    fed = Fed(bench, placed, path, controller="planned", feedback=str(network), **budget)
+    for k in range(20):
+        fed.feed(1000.0 + k / 60)
+        bench.spin_until(lambda: False, 0.02)
+    fed.node.preparation.wait()
+    drive(fed, 4)
+    assert "not finite" in fed.node.unsafe and len(fed.residuals) == len(fed.targets) == 20  # those of the ramp
+    assert bench.spin_until(lambda: "not finite" in fed.told())
+    told = len(fed.heard)
+    fed.feed(T0 + 1.0)  # the plan that is chosen does not take it back
+    bench.spin_until(lambda: len(fed.heard) > told, 0.5)
+    assert "not finite" in fed.node.values[UNPREPARED]
+    for _ in range(2):
+        fed.node.trigger_deactivate()
+        fed.node.trigger_activate()
+        assert not fed.node.unsafe and "planning has not begun" in fed.node.values[UNPREPARED]
+
+
 def unprepared(why: str) -> DiagnosticArray:
     values = [KeyValue(key=UNPREPARED, value=why)] if why else []
     return DiagnosticArray(status=[DiagnosticStatus(name="controller: state", values=values)])

@@ -62,7 +62,7 @@ def test_the_card_has_room_for_the_largest_correction(files, cache):
     d = load(files[0], Demonstration)
     d.actions[:, 10] += 1.2  # more than a card allows by default
     changed(files[0], actions=d.actions)
-    card = module._card([load(path, Demonstration) for path in files])
+    card = module.card_for([load(path, Demonstration) for path in files])
     assert card.residual_limit[10] == pytest.approx(1.32) and card.residual_limit[11] == 0.8
 
 

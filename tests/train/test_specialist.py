@@ -83,7 +83,7 @@ def test_an_interrupted_training_ends_at_the_same_network(trained, _lift_referen
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "asked", killed)
+        patch.setattr("dexhot_train.learners.asking.asked", killed)
         train_specialist(_lift_reference, setup, here, TINY, folder=tmp_path)
     kept = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert set(kept) == {"plan-0.npz", "student-0.npz"}

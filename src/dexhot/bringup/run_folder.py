@@ -27,6 +27,7 @@ class Task:
     demonstration: Demonstration | None
     sources: dict[str, str]  # argument -> the file it came from
     policy: Path | None = None  # a network's .onnx file, its card beside it
+    feedback: Path | None = None  # one on the playback of `planned`
 
     def doubts(self) -> list[str]:
         """Reasons, from the demonstration's own scores, why it may fail; a sentence each."""
@@ -53,8 +54,7 @@ class Task:
         reference, played = with_arm_path(self.reference), self.demonstration
         frames = frames_at(reference, speed)
         warped = warp_reference(reference, frames)
-        if self.policy is not None:
-            _require_fit(self.policy, warped, timed=True)
+        self._require_networks(warped, timed=True)
         return replace(
             self,
             reference=warped,
@@ -67,26 +67,35 @@ class Task:
         from dexhot.retargeting.retarget import with_profile
 
         reference, played = with_profile(self.reference, profile), self.demonstration
-        if self.policy is not None:
-            _require_fit(self.policy, reference)
+        self._require_networks(reference)
         return replace(self, reference=reference, demonstration=played and replace(played, reference=reference))
 
+    def _require_networks(self, reference: Reference, timed: bool = False) -> None:
+        for network in (self.policy, self.feedback):
+            if network is not None:
+                _require_fit(network, reference, timed, on_plan=network is self.feedback)
+
     def write(self, folder: Path) -> dict[str, Any]:
-        """Copies in `folder`; returns the parameters `reference` and `policy` that name them."""
-        values: dict[str, Any] = {"reference": str(files.save(self.reference, folder / "reference.npz")), "policy": ""}
+        """Copies in `folder`; returns the parameters `reference`, `policy` and `feedback` that name them."""
+        values: dict[str, Any] = {"reference": str(files.save(self.reference, folder / "reference.npz"))}
+        values |= {"policy": "", "feedback": ""}
         if self.demonstration is not None:
             values["policy"] = str(files.save(self.demonstration, folder / "demonstration.npz"))
-        if self.policy is not None:
+        for name, network in (("policy", self.policy), ("feedback", self.feedback)):
+            if network is None:
+                continue
             for suffix in (".onnx", ".json", ".encoder.npz"):
-                if (beside := self.policy.with_suffix(suffix)).is_file():  # not each has an object encoder
-                    with files.replacing(folder / f"policy{suffix}") as temporary:
+                if (beside := network.with_suffix(suffix)).is_file():  # not each has an object encoder
+                    with files.replacing(folder / f"{name}{suffix}") as temporary:
                         shutil.copyfile(beside, temporary)
-            values["policy"] = str(folder / "policy.onnx")
+            values[name] = str(folder / f"{name}.onnx")
         return values
 
 
-def load_task(reference: str, policy: str, controller: str) -> Task:
+def load_task(reference: str, policy: str, controller: str, feedback: str = "") -> Task:
     """The files of a run; without a reference, the shipped demonstration. Raises FileFormatError or DexhotError."""
+    if feedback and controller != "planned":
+        raise DexhotError(f"feedback:=FILE is for controller:=planned, not {controller}: omit it.")
     reference = reference or str(share_dir() / "policies" / "lift_box.npz")
     tracked: Any = files.load(reference)
     if not isinstance(tracked, Reference | Demonstration):
@@ -104,7 +113,11 @@ def load_task(reference: str, policy: str, controller: str) -> Task:
         sources["policy"] = str(Path(policy).resolve())
     if controller == "playback" and demonstration is None:
         raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, made by `dexhot mine`.")
-    return Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
+    task = Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
+    if not feedback:
+        return task
+    network = _require_fit(feedback, task.reference, on_plan=True)
+    return replace(task, feedback=network, sources=sources | {"feedback": str(network.resolve())})
 
 
 def _policy_task(tracked: Reference | Demonstration, policy: str, sources: dict[str, str]) -> Task:
@@ -115,13 +128,13 @@ def _policy_task(tracked: Reference | Demonstration, policy: str, sources: dict[
     return Task(reference, None, sources | {"policy": str(path.resolve())}, path)
 
 
-def _require_fit(policy: str | Path, reference: Reference, timed: bool = False) -> Path:
+def _require_fit(policy: str | Path, reference: Reference, timed: bool = False, on_plan: bool = False) -> Path:
     """The policy's .onnx file. Raises FileFormatError for a damaged one, DexhotError for one of another rig."""
     from dexhot.control.policy import OnnxNetwork, check_card
     from dexhot.simulation.setup import physics_of
 
     network = OnnxNetwork(policy)
-    check_card(network.card, reference, physics_of(reference), timed)
+    check_card(network.card, reference, physics_of(reference), timed, on_plan)
     return network.path
 
 

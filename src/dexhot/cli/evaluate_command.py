@@ -66,6 +66,9 @@ class Args:
     planning_rollouts: int = 0
     """Controller planned: number of rollouts, in place of --planning-seconds; the result is then reproducible; 0:
     --planning-seconds."""
+    feedback: Annotated[Path | None, shown("POLICY")] = None
+    """Controller planned: a network (.onnx) on its playback (`dexhot train generalist --feedback`): a row beside it, on
+    the same plans, judged on the floating hand."""
     prior: Annotated[str, shown("FILE|none")] = ""
     """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
     seed: int = 0
@@ -123,6 +126,8 @@ def run(args: Args) -> None:
         from dexhot.cli.evaluate_rig import run_campaign
 
         return run_campaign(args)
+    if args.feedback and args.controller != "planned":
+        raise DexhotError("--feedback FILE.onnx belongs to --controller planned.")
     if args.campaign or args.policy or args.baseline or args.graph:
         raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
@@ -198,11 +203,7 @@ def _evaluate_controller(args: Args) -> None:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
         load(args.prior, PlanPrior)  # refused before the work if it is not one
-    policy = ""
-    if args.file is not None:
-        from dexhot.control.policy import OnnxNetwork
-
-        policy = str(OnnxNetwork(args.file).path.resolve())
+    policy, feedback = (_network(path) for path in (args.file, args.feedback))
     check_names(args.baselines)
     named_splits = splits("grab")
     clips = clips_named(args.split, list(args.clips) or None, named_splits)
@@ -215,6 +216,7 @@ def _evaluate_controller(args: Args) -> None:
         args.prior,
         arm=args.arm,
         policy=policy,
+        feedback=feedback,
         baselines=args.baselines,
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
         panel=args.panel,
@@ -249,6 +251,15 @@ def _evaluate_controller(args: Args) -> None:
             console.print(line, highlight=False, soft_wrap=True)
     if args.json:
         print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed, **told})
+
+
+def _network(path: Path | None) -> str:
+    """Where the .onnx file of a policy is, "" for none; refused before the work if it is none."""
+    if path is None:
+        return ""
+    from dexhot.control.policy import OnnxNetwork
+
+    return str(OnnxNetwork(path).path.resolve())
 
 
 def split_gap(clips: list[str], training: list[str], workers: int) -> float:

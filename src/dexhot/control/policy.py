@@ -13,7 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from dexhot.control.controllers import HandState, following_object
-from dexhot.control.observation import Observed, Observer, clip_to_track, joint_velocity, layout_of, pose_velocity
+from dexhot.control.observation import (
+    MEASURED,
+    Observed,
+    Observer,
+    clip_to_track,
+    joint_velocity,
+    layout_of,
+    pose_velocity,
+)
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import PolicyCard, Reference
@@ -118,9 +126,12 @@ def policy_files(path: str | Path) -> tuple[Path, Path]:
     return both
 
 
-def check_card(card: PolicyCard, reference: Reference, physics: Physics, timed: bool = True) -> None:
+def check_card(
+    card: PolicyCard, reference: Reference, physics: Physics, timed: bool = True, on_plan: bool = False
+) -> None:
     """Raise DexhotError, naming every difference, unless the card fits what is tracked, and how it is simulated.
-    Without `timed` the reference is not yet in the time in which it is played: its frames are not compared."""
+    Without `timed` the reference is not yet in the time in which it is played: its frames are not compared. `on_plan`:
+    it is to be the feedback on a plan's playback, which must not observe the hand's own state or last command."""
     hand = load_hand(reference.hand)
     known = _known_layout(card, hand)
     pairs: dict[str, tuple[Any, Any]] = {
@@ -135,7 +146,12 @@ def check_card(card: PolicyCard, reference: Reference, physics: Physics, timed: 
     if card.clip:
         pairs["clip"] = card.clip, reference.name
         pairs |= {"frames": (card.frames, len(reference.q))} if timed else {}
+    if on_plan != (card.baseline == "planned"):
+        others = "targets or object_relative (feedback on `planned` is given as feedback:=FILE)"
+        pairs["baseline"] = card.baseline, "planned" if on_plan else others
     differ = [_difference(what, a, b) for what, (a, b) in pairs.items() if a != b]
+    if on_plan and (own := [p["name"] for p in card.observation if p["name"].partition("@")[0] in MEASURED]):
+        differ.append(f"observation: {', '.join(own)}, which feedback must not see")
     if card.clip and timed and not differ and not np.allclose(card.fingers, reference.q[:, 6:].mean(axis=0), atol=SAME):
         differ = ["fingers: the clip was retargeted again since the policy was trained"]
     if differ:
@@ -165,11 +181,17 @@ def _difference(what: str, a: Any, b: Any) -> str:
 
 
 def baseline_targets(
-    card: PolicyCard, reference: Reference, physics: Physics, asset: ObjectAsset, observed: np.ndarray
+    card: PolicyCard,
+    reference: Reference,
+    physics: Physics,
+    asset: ObjectAsset,
+    observed: np.ndarray,
+    plan: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(T, 6+n) what the residual is added to, for the object first observed at pose `observed` (7,)."""
-    targets = base_actions(reference, physics)
-    if card.baseline == "object_relative":
+    """(T, 6+n) what the residual is added to, for the object first observed at pose `observed` (7,); plan: the targets
+    (T, 6+n) that are played back, for feedback on them."""
+    targets = base_actions(reference, physics) if plan is None else plan
+    if card.baseline in ("object_relative", "planned"):
         offset = object_offset(asset.symmetry, reference.object_pose[0], observed)
         return following_object(reference, targets, offset)
     return targets
@@ -203,11 +225,19 @@ def with_residual(reference: Reference, targets: np.ndarray, residual: np.ndarra
 
 
 class Policy:
-    """The network as a controller of one reference."""
+    """The network as a controller of one reference, or as the feedback on what another one plays back."""
 
-    def __init__(self, reference: Reference, network: ResidualNetwork, asset: ObjectAsset, physics: Physics):
-        """Raises DexhotError when the network's card does not fit."""
-        check_card(network.card, reference, physics)
+    def __init__(
+        self,
+        reference: Reference,
+        network: ResidualNetwork,
+        asset: ObjectAsset,
+        physics: Physics,
+        on_plan: bool = False,
+    ):
+        """on_plan: feedback; its clip begins with `follow`, not `start`. Raises DexhotError when the network's card
+        does not fit."""
+        check_card(network.card, reference, physics, on_plan=on_plan)
         self.reference, self.network, self.card, self.physics = reference, network, network.card, physics
         clip = clip_to_track(reference, asset, encoder_of(network))
         self.observer = Observer([clip], [part["name"] for part in self.card.observation])
@@ -223,9 +253,12 @@ class Policy:
         self.command: np.ndarray = self.base[0]
 
     def start(self, observed: ObjectState) -> None:
+        self.follow(baseline_targets(self.card, self.reference, self.physics, self.asset, observed.pose))
+
+    def follow(self, base: np.ndarray) -> None:
+        """Start a clip on the targets `base` (T, 6+n)."""
         self.reset()
-        self.base = baseline_targets(self.card, self.reference, self.physics, self.asset, observed.pose)
-        self.command = self.base[0]
+        self.base, self.command = base, base[0]
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
         """Raises UnsafePolicyError; then the sum of residuals is unchanged."""
@@ -256,6 +289,8 @@ def limits(fingers: int, position: float, rotation: float, finger: float) -> lis
 
 RESIDUAL_LIMIT = (0.04, 0.4, 0.8)  # m, rad, rad: of a policy that is trained here
 RESIDUAL_STEP = (0.004, 0.04, 0.08)  # per tick
+FEEDBACK_LIMIT = (0.01, 0.1, 0.25)  # of one on a plan, whose corrections are those of a grasp already
+FEEDBACK_STEP = (0.002, 0.02, 0.05)
 
 
 def make_card(
@@ -270,7 +305,7 @@ def make_card(
     """A card for the rig of `reference` and `physics`, for this reference `alone` or for any; the export fills in the
     hash of its network."""
     hand = load_hand(reference.hand)
-    fingers = len(hand.joint_names)
+    fingers, feedback = len(hand.joint_names), baseline == "planned"
     return PolicyCard(
         name=name,
         hand=reference.hand,
@@ -280,8 +315,8 @@ def make_card(
         action=action,
         onnx_sha256="0" * 64,
         baseline=baseline,
-        residual_limit=limits(fingers, *RESIDUAL_LIMIT),
-        residual_step=limits(fingers, *RESIDUAL_STEP),
+        residual_limit=limits(fingers, *(FEEDBACK_LIMIT if feedback else RESIDUAL_LIMIT)),
+        residual_step=limits(fingers, *(FEEDBACK_STEP if feedback else RESIDUAL_STEP)),
         servo=physics.profile(hand),
         physics=physics.version,
         clip=reference.name if alone else "",

@@ -19,7 +19,8 @@ from dexhot.errors import FileFormatError, UnreachableError
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
 ACTIONS = ("residual", "cumulative")  # of a policy: the network proposes the residual itself, or a change of it
-BASELINES = ("targets", "object_relative", "user_input")  # the reference's targets; moved with the object; a user's
+# Of a policy: the reference's targets; moved with the object; a user's; the playback of a plan, for `planned`.
+BASELINES = ("targets", "object_relative", "user_input", "planned")
 OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 

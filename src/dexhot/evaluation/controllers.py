@@ -55,6 +55,7 @@ EXPLAINED = {
     "replay": "the reference's targets, object-relative",
     "constant": "the mean of the prior, object-relative",
     "planned": "plans before the start, then object-relative",
+    "feedback": "the same plan, with the feedback network on its playback",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
     "demonstration": "the mined demonstration, open loop",
     "playback": "the same, object-relative",
@@ -80,6 +81,7 @@ class EvaluationOptions:
         False  # place the reference, in the arm's time; plan with the embedded rig among the worlds, and play there
     )
     policy: str = ""  # .onnx file of the controller policy
+    feedback: str = ""  # .onnx file of a network on the playback of planned: a row beside it, on the same plan
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
     demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
     panel: bool = False  # also the panel of each controller that is strict in the nominal world
@@ -153,15 +155,18 @@ def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOp
     strict success is judged against the person's motion, `tracking_error` (eq. 20) against the copy.
     """
     simulator, panels, rows, absent = floating_simulator(reference, setup), PlacedPanel(reference, setup), {}, {}
-    for name in dict.fromkeys(("frozen", "replay", *options.baselines, options.controller)):
-        told = _evaluated(name, reference, reference, simulator, setup, options, panels if options.panel else None)
+    names = ("frozen", "replay", *options.baselines, options.controller, *(("feedback",) if options.feedback else ()))
+    motions: dict[str, dict[str, PlayedMotion]] = {kind: {} for kind in ("", *KINDS)}
+    for name in dict.fromkeys(names):
+        shown = panels if options.panel else None
+        told = _evaluated(name, reference, reference, simulator, setup, options, shown, motions[""])
         if isinstance(told, str):
             absent[name] = told
             continue
         rows[name] = told
         for kind in KINDS if options.scores else ():
             copy = disturbed(reference, setup.hand, kind)
-            found = _evaluated(name, copy, reference, simulator, setup, options, None)
+            found = _evaluated(name, copy, reference, simulator, setup, options, None, motions[kind])
             if not isinstance(found, str):
                 quality = reference_quality(copy, simulator) if kind == "noisy" else None
                 kept = ("success_strict", "perturbed", "tracking_error")
@@ -178,15 +183,22 @@ def _evaluated(
     setup: Setup,
     options: EvaluationOptions,
     panels: PlacedPanel | None,
+    motions: dict[str, PlayedMotion],
 ) -> dict[str, Any] | str:
-    """A controller's row on `reference`, successes judged against `truth`; or why it has nothing to play."""
+    """A controller's row on `reference`, successes judged against `truth`; or why it has nothing to play. `motions`:
+    those of this reference that others played before."""
     if name == "policy":
         network = OnnxNetwork(options.policy)
         row = judge_policy(reference, network, simulator, setup, options.trials, truth)
         return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
-    motion = MOTIONS[name](reference, setup, options)
+    played = "planned" if name == "feedback" else name
+    if played not in motions:
+        motions[played] = MOTIONS[played](reference, setup, options)
+    motion = motions[played]
     if motion.absent:
         return motion.absent
+    if name == "feedback":
+        return judge_policy(reference, OnnxNetwork(options.feedback), simulator, setup, options.trials, truth, motion)
     row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
     if options.arm and len(reference.arm_q) and motion.relative:  # a disturbed reference has no arm path
         row["arm_strict"] = strict_on_arm(reference, motion, setup)
@@ -244,11 +256,13 @@ def judge_policy(
     setup: Setup,
     trials: int,
     truth: Reference | None = None,
+    plan: PlayedMotion | None = None,
 ) -> dict[str, Any]:
     """The same of a network, which simulates nothing; `training_steps` are those of its training, from its card. A
-    world in which it was stopped is no success."""
+    world in which it was stopped is no success. plan: what the network is the feedback on, and what was simulated for
+    it."""
     starts, models = trial_worlds(reference, simulator, trials)
-    run = run_network(network, reference, setup, simulator, starts, models)
+    run = run_network(network, reference, setup, simulator, starts, models, plan=plan.targets if plan else None)
     stopped = np.array([bool(why) for why in run.unsafe])
     truth, failed = truth or reference, run.diverged | stopped
     found = _judged(reference, truth, simulator, setup, run.states, run.commands, failed)
@@ -258,11 +272,11 @@ def judge_policy(
         network(run.observations[:1, t], run.residuals[:1, t])
         spent.append(time.perf_counter() - begin)
     told = {
-        "seconds_cpu": 0.0,
-        "rollouts": 0,
-        "steps": 0,
-        "expected": None,
-        "refused": next(filter(None, run.unsafe), ""),
+        "seconds_cpu": plan.seconds_cpu if plan else 0.0,
+        "rollouts": plan.rollouts if plan else 0,
+        "steps": plan.steps if plan else 0,
+        "expected": plan.expected if plan else None,
+        "refused": next(filter(None, run.unsafe), plan.refused if plan else ""),
     }
     training = int(network.card.provenance.get("control_steps", 0))
     return found | told | {"tick_ms": 1e3 * float(np.median(spent)), "tick_steps": 0, "training_steps": training}

@@ -30,8 +30,9 @@ def evaluate_kept(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
 def row_key(job: tuple[str, EvaluationOptions]) -> str:
     """Hash of all that a row depends on."""
     clip, options = job
-    files = [Path(options.prior), Path(options.policy), *demonstration_files(options.demonstrations, clip)]
-    files += [Path(options.policy).with_suffix(".json")] if options.policy else []
+    files = [Path(options.prior), *demonstration_files(options.demonstrations, clip)]
+    for network in filter(None, (options.policy, options.feedback)):
+        files += [Path(network), Path(network).with_suffix(".json")]
     digest = hashlib.sha256(json.dumps([clip, asdict(options), source_hash()], sort_keys=True).encode())
     for path in files:
         digest.update(path.read_bytes() if path.is_file() else b"none")

@@ -43,13 +43,16 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
         demonstration = load(policy, Demonstration) if policy else None
         return Mpc(reference, MujocoSimulator(scene), options, demonstration)
     if name == "planned":
+        from dexhot.control.policy import OnnxNetwork
         from dexhot.planning.planned import Planned, PlannedOptions
         from dexhot.planning.prior import load_prior
         from dexhot.simulation.setup import Setup
 
         setup = Setup(load_hand(reference.hand), load_object(reference.object_name), physics)
         budget = p.planning_seconds, p.planning_rollouts, p.planning_limit
-        return Planned(reference, setup, load_prior(p.prior, reference), PlannedOptions(*budget, p.fade, p.seed))
+        feedback = OnnxNetwork(p.feedback) if p.feedback else None
+        planning = PlannedOptions(*budget, p.fade, p.seed)
+        return Planned(reference, setup, load_prior(p.prior, reference), planning, feedback=feedback)
     if name == "policy":
         from dexhot.control.policy import OnnxNetwork, Policy
 

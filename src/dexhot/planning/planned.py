@@ -1,9 +1,10 @@
 """The controller `planned`: it chooses a structured plan in its own model before the start, then plays it back
-object-relative.
+object-relative, where there is one with a feedback network on top.
 
 Draws of the prior are tried with the object where it is observed, then in perturbed worlds and, where the reference is
 placed, on the embedded rig; the best is refined while the budget lasts. Fresh worlds then say what to expect, and below
-a limit it refuses. Nothing moves before.
+a limit it refuses. Nothing moves before. The worlds try the playback alone: the feedback network, which would cost its
+tick in each of their steps, is not simulated.
 """
 
 import os
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.control.controllers import HandState, following_object
+from dexhot.control.policy import Policy, ResidualNetwork
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
@@ -74,9 +76,16 @@ class Planned:
     """Chooses a plan for the observed object, at the latest when the clip starts; then plays it back."""
 
     def __init__(
-        self, reference: Reference, setup: Setup, prior: Prior, options: PlannedOptions | None = None, threads: int = 0
+        self,
+        reference: Reference,
+        setup: Setup,
+        prior: Prior,
+        options: PlannedOptions | None = None,
+        threads: int = 0,
+        feedback: ResidualNetwork | None = None,
     ):
-        """threads: of the simulation; 0: one per core. The result does not depend on them."""
+        """threads: of the simulation; 0: one per core. The result does not depend on them. feedback: a network whose
+        residual is added to the playback; raises DexhotError when its card does not fit."""
         self.reference, self.setup, self.prior = reference, setup, prior
         self.options = options or PlannedOptions()
         if self.options.planning_rollouts and self.options.planning_rollouts < FRESH + 2:
@@ -84,6 +93,7 @@ class Planned:
                 f"planned: planning_rollouts must be 0 (planning_seconds decides) or at least {FRESH + 2}, "
                 f"not {self.options.planning_rollouts}."
             )
+        self.feedback = Policy(reference, feedback, setup.asset, setup.physics, on_plan=True) if feedback else None
         simulator = MujocoSimulator(floating_simulator(reference, setup).scene, threads or os.cpu_count() or 1)
         arm = ArmSimulator(simulator, reference) if len(reference.arm_q) else None
         self.trials = Trials(reference, simulator, arm)
@@ -147,7 +157,12 @@ class Planned:
             raise RefusedPlanError(f"{self.reference.name}: {why}; it must be planned again.")
         offset = object_offset(self.setup.asset.symmetry, self.reference.object_pose[0], observed.pose)
         self.played = following_object(self.reference, self.chosen.targets, offset, self.options.fade)
+        if self.feedback is not None:
+            self.feedback.follow(self.played)
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        """Raises UnsafePolicyError of the feedback."""
+        if self.feedback is not None:
+            return self.feedback.step(index, observed, hand)
         target: np.ndarray = self.played[index].copy()
         return target

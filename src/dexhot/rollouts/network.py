@@ -42,15 +42,17 @@ def run_network(
     models: Sequence[mujoco.MjModel],
     noise: np.ndarray | None = None,
     observer: Observer | None = None,
+    plan: np.ndarray | None = None,
 ) -> NetworkRun:
     """Track `reference` from `starts` (N, ns) in `models` (N), as control.policy.Policy does.
 
     noise: (N, T, 6+n), added to the commands after the network, which does not see it but in what it does. observer: of
-    the card's layout, if there is one. A world in which the network is stopped keeps its last command. Raises
+    the card's layout, if there is one. plan: targets (T, 6+n) that are played back, for a network that is the feedback
+    on them, as planning.planned.Planned does. A world in which the network is stopped keeps its last command. Raises
     DexhotError when the card does not fit.
     """
     card, N, T = network.card, len(starts), len(reference.q)
-    check_card(card, reference, setup.physics)
+    check_card(card, reference, setup.physics, on_plan=plan is not None)
     if observer is None:
         clip = clip_to_track(reference, setup.asset, encoder_of(network))
         observer = Observer([clip], [part["name"] for part in card.observation])
@@ -58,7 +60,7 @@ def run_network(
     for model, data, state in zip(models, datas, starts):
         mujoco.mj_setState(model, data, state, STATE)
     pose, q = simulator.object_pose(starts), simulator.joint_positions(starts)
-    base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, p) for p in pose])
+    base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, p, plan) for p in pose])
     pose_before, q_before, command, residual = pose, q, base[:, 0], np.zeros((N, q.shape[1]))
     run = NetworkRun(
         np.empty((N, T, starts.shape[1])),

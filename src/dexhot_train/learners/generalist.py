@@ -62,7 +62,7 @@ def train_generalist(
     interrupted training. Raises DexhotError for too few, ones of different rigs, or of a test split."""
     o = options or GeneralistOptions()
     demonstrations = [load(path, Demonstration) for path in files]
-    card, taught, tried = _card(demonstrations), *_parted(demonstrations, o)
+    card, taught, tried = card_for(demonstrations), *parted(demonstrations, o)
     report(f"{len(taught)} demonstrations are shown, {len(tried)} are held out")
     lessons = {d.reference.name: (d, card, o, folder or Path()) for d in demonstrations}
     shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -132,8 +132,9 @@ def _lesson(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> L
     return Lesson(reference, load_setup(reference), job[2], job[3])
 
 
-def _card(demonstrations: Sequence[Demonstration]) -> PolicyCard:
-    """One for all of them, its limits wide enough for their corrections."""
+def card_for(demonstrations: Sequence[Demonstration], baseline: str = "object_relative") -> PolicyCard:
+    """One for all of them, its limits wide enough for their corrections; with the baseline "planned" for feedback on
+    them, which is not to correct as much."""
     if len(demonstrations) < 2:
         raise DexhotError(f"a generalist is trained on 2 demonstrations or more, not {len(demonstrations)}.")
     names, rigs = [d.reference.name for d in demonstrations], {(d.reference.hand, d.servo) for d in demonstrations}
@@ -147,7 +148,10 @@ def _card(demonstrations: Sequence[Demonstration]) -> PolicyCard:
             require_training(parent)
     first = demonstrations[0].reference
     setup = load_setup(first)
-    card = make_card(f"generalist of {len(names)} demonstrations", first, setup.physics, LAYOUTS[LAYOUT])
+    name = f"{'feedback' if baseline == 'planned' else 'generalist'} of {len(names)} demonstrations"
+    card = make_card(name, first, setup.physics, LAYOUTS[LAYOUT], baseline=baseline)
+    if baseline == "planned":
+        return card
     bounds, asked = np.asarray(card.residual_limit), np.zeros(len(card.joint_names))
     for d in demonstrations:
         asked = np.maximum(asked, np.abs(d.actions - base_actions(d.reference, setup.physics)).max(axis=0) / bounds)
@@ -155,7 +159,7 @@ def _card(demonstrations: Sequence[Demonstration]) -> PolicyCard:
     return card
 
 
-def _parted(
+def parted(
     demonstrations: Sequence[Demonstration], o: GeneralistOptions
 ) -> tuple[list[Demonstration], list[Demonstration]]:
     """Those to show and those held out: some clips with all their variations, at least one clip, chosen by the seed."""

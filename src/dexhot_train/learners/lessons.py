@@ -104,11 +104,13 @@ def teacher_survives(lesson: Lesson, targets: np.ndarray) -> float:
     return float(strict(lesson, simulator, states, plans, batch.diverged).mean())
 
 
-def held_out(lesson: Lesson, card: PolicyCard, student: PolicyNetwork) -> float:
-    """Fraction of the held-out worlds in which the student succeeds."""
+def held_out(lesson: Lesson, card: PolicyCard, student: PolicyNetwork, plan: np.ndarray | None = None) -> float:
+    """Fraction of the held-out worlds in which the student succeeds; plan: targets (T, 6+n) that it is the feedback
+    on."""
     simulator = lesson.simulator()
     starts, models = drawn_worlds(lesson, simulator, lesson.options.trials, lesson.options.seed + HELD_OUT_SEED)
-    run = run_network(TorchNetwork(student, card), lesson.reference, lesson.setup, simulator, starts, models)
+    network = TorchNetwork(student, card)
+    run = run_network(network, lesson.reference, lesson.setup, simulator, starts, models, plan=plan)
     lost = run.diverged | np.array([bool(why) for why in run.unsafe])
     return float(strict(lesson, simulator, run.states, run.commands, lost).mean())
 
@@ -135,9 +137,15 @@ def labels_of(
     """Residuals (N, T, 6+n) of the teacher for objects first observed at `poses` (N, 7), in the demonstration's frame,
     and the baselines (N, T, 6+n) that they are added to."""
     setup, reference = lesson.setup, lesson.reference
-    base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, pose) for pose in poses])
+    plan = plan_of(card, teacher)
+    base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, pose, plan) for pose in poses])
     taught = np.stack([relative(lesson, teacher, pose) for pose in poses])
     return in_demonstration(reference, taught - base), base
+
+
+def plan_of(card: PolicyCard, teacher: np.ndarray) -> np.ndarray | None:
+    """The teacher's targets where they are what the card's residual is added to."""
+    return teacher if card.baseline == "planned" else None
 
 
 def in_demonstration(reference: Reference, residuals: np.ndarray) -> np.ndarray:

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 import torch
 
@@ -33,25 +32,17 @@ from dexhot.planning.prior import unfitted
 from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
-from dexhot.rollouts.network import run_network
 from dexhot.simulation.setup import Setup
 from dexhot.versions import source_hash, versions
 from dexhot_train.export import export_policy
-from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried
+from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
 from dexhot_train.learners.imitation import FitOptions, clone, error_sigma, first_sigma
 from dexhot_train.learners.lessons import (
-    WORLD_SEED,
-    Lesson,
-    LessonOptions,
     Run,
     Spent,
     cached,
     demonstrated,
-    drawn_worlds,
     held_out,
-    in_demonstration,
-    labels_of,
-    relative,
     teacher_survives,
     timed,
 )
@@ -60,21 +51,19 @@ from dexhot_train.network import PolicyNetwork, TorchNetwork
 
 
 @dataclass(frozen=True)
-class SpecialistOptions(LessonOptions):
+class SpecialistOptions(AskingOptions):
     """Budget of one specialist; `trials` choose the round."""
 
     searches: int = 3  # plans averaged
     rollouts: int = 168  # of each search
     keep: float = 0.5  # smallest fraction of the search's worlds that a plan must survive to count
     rounds: int = 2  # of DAgger, after the first cloning
-    stride: int = 8  # frames between questions to the expert
     layout: str = "specialist"  # control.observation.LAYOUTS
-    expert: ExpertOptions = field(default_factory=ExpertOptions)
     fit: FitOptions = field(default_factory=FitOptions)
 
 
 @dataclass(frozen=True)
-class SpecialistLesson(Lesson):
+class SpecialistLesson(AskingLesson):
     """What every job needs."""
 
     options: SpecialistOptions
@@ -132,10 +121,10 @@ def train_specialist(
         spent += Spent(o.worlds * len(reference.q))
         row: dict[str, Any] = {"round": k}
         if student is not None:
-            answers, asking, improved = _answered(lesson, card, teacher, student, k, run)
-            data.append(answers)
-            spent += asking
-            row["expert_improved"] = improved
+            answers = answered(lesson, card, teacher, TorchNetwork(student, card), k, run)
+            data.append((answers.seen, answers.wanted))
+            spent += answers.spent
+            row["expert_improved"] = answers.improved
         seen, wanted = (np.concatenate(part) for part in zip(*data))
         student = _cached_student(lesson, card, seen, wanted, k)
         sigma = np.maximum(error_sigma(student, *shown), 0.25 * first_sigma(len(sigma)))
@@ -216,55 +205,6 @@ def _search_plan(lesson: SpecialistLesson, seed: int) -> tuple[np.ndarray, float
     how = PlanSearchOptions(stop=False)
     found = find_plan(trials, space, unfitted(space.fingers), worlds, Budget(o.rollouts), how, seed)
     return found.plan, found.survived, trials.control_steps
-
-
-# The lessons of a round
-
-
-def _answered(
-    lesson: SpecialistLesson, card: PolicyCard, teacher: np.ndarray, student: PolicyNetwork, round_: int, run: Run
-) -> tuple[tuple[np.ndarray, np.ndarray], "Spent", float]:
-    """Observations and labels from the expert in the states that the student visits, what it simulated, and the
-    fraction of its answers that were better than the teacher's plan."""
-    o, simulator = lesson.options, lesson.simulator()
-    seed = o.seed + WORLD_SEED + 1000 * round_ + 500
-    starts, models = drawn_worlds(lesson, simulator, o.worlds, seed)
-    acted = run_network(TorchNetwork(student, card), lesson.reference, lesson.setup, simulator, starts, models)
-    jobs = [(lesson, card, teacher, round_, k, seed, acted.states[k]) for k in range(o.worlds) if not acted.diverged[k]]
-    answers = {}
-    for job, result in run(asked, jobs):
-        if isinstance(result, Exception):
-            raise result
-        answers[job[4]] = result
-    seen, wanted, spent, improved = [], [], Spent(0), []
-    for k, (labels, frames, steps, better, seconds) in sorted(answers.items()):
-        seen.append(acted.observations[k][frames])
-        wanted.append(labels)
-        spent += Spent(int(steps), float(seconds))
-        improved.append(better)
-    return (np.concatenate(seen), np.concatenate(wanted)), spent, float(np.mean(improved))
-
-
-def asked(job: tuple[SpecialistLesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
-    """One world's answers: labels (M, 6+n), their frames (M,), control steps, fraction better than the teacher's, and
-    CPU time, s."""
-    lesson, _, _, round_, world, _, _ = job
-    return cached(lesson, f"answers-{round_}-{world}", lambda: timed(_ask, job))
-
-
-def _ask(job: tuple[SpecialistLesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
-    lesson, card, teacher, _, world, seed, states = job
-    o, reference, simulator = lesson.options, lesson.reference, lesson.simulator()
-    model: mujoco.MjModel = drawn_worlds(lesson, simulator, o.worlds, seed)[1][world]
-    pose = simulator.object_pose(states[0])
-    expert = SamplingExpert(reference, simulator, model, relative(lesson, teacher, pose), o.expert, seed + world)
-    base = labels_of(lesson, card, teacher, pose[None])[1][0]
-    labels, frames = [], []
-    for t in queried(reference, o.stride):
-        span = np.arange(t, min(t + o.stride, len(reference.q)))
-        labels.append(in_demonstration(reference, expert.answer(states[t], t, len(span)) - base[span]))
-        frames.append(span)
-    return np.concatenate(labels), np.concatenate(frames), expert.control_steps, expert.improved / expert.answers
 
 
 # The student

@@ -48,6 +48,7 @@ ARGUMENTS = (
     Argument.of("controller", "planning_rollouts"),
     Argument.of("controller", "planning_limit"),
     Argument.of("controller", "prior"),
+    Argument.of("controller", "feedback"),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
 )
@@ -116,7 +117,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if recorded:
         require_new(record)
         check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
-    task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
+    task = load_task(*(arguments[name] for name in ("reference", "policy", "controller", "feedback")))
     check_hand(arguments["rig"], task.reference.hand)
     if arguments["profile"]:
         if arguments["rig"] != "sim":

@@ -81,7 +81,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
             raise DexhotError(f"{bag} has no run.json beside it that names its controller; give controller:=NAME.")
     reference = arguments["reference"] or _copy(run_folder, "reference.npz")
     policy = arguments["policy"] or _copy(run_folder, "policy.onnx" if controller == "policy" else "demonstration.npz")
-    task = load_task(reference, policy, controller)
+    feedback = _copy(run_folder, "feedback.onnx") if controller == "planned" else ""
+    task = load_task(reference, policy, controller, feedback)
     folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {
         **task.write(folder),

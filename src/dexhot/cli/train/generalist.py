@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -24,6 +24,13 @@ class Generalist:
     """Perturbed worlds in which the network is tried on each demonstration that is held out."""
     held_out: float = 0.1
     """Fraction of the clips whose demonstrations are held out, at least one clip."""
+    feedback: bool = False
+    """Train the feedback on plans instead (controller:=planned feedback:=FILE): the demonstrations' actions are played
+    back, or for references what `planned` chooses, and the sampling controller is asked in each world (minutes)."""
+    rounds: int = 1
+    """Feedback: rounds in which the sampling controller answers in the states that the network visits (DAgger)."""
+    rollouts: int = 160
+    """Feedback: rollouts of `planned` for a reference."""
     seed: int = 0
     """Random seed: the same one gives the same network on one machine."""
     workers: int = 0
@@ -45,31 +52,38 @@ def run(args: Generalist) -> None:
 
     try:
         from dexhot_train.export import export_policy
+        from dexhot_train.learners.feedback import FeedbackOptions, train_feedback
         from dexhot_train.learners.generalist import GeneralistOptions, train_generalist, training_key
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
-    at_least(0, seed=args.seed, workers=args.workers)
+    at_least(0, seed=args.seed, workers=args.workers, rounds=args.rounds)
     at_least(1, worlds=args.worlds, trials=args.trials)
     if not 0.0 <= args.held_out < 1.0:
         raise DexhotError(f"--held-out must be from 0 to below 1, not {args.held_out}.")
     out = policy_out(args.out, args.force)
-    files = []
+    files, kinds = [], ["dexhot/demonstration", *(["dexhot/reference"] if args.feedback else [])]
     for given in args.demonstrations:
         if not given.exists():
             raise NotFoundError("demonstration", str(given), ["a file or a folder of demonstrations"])
         inside = sorted(given.glob("*.npz")) if given.is_dir() else [given]
-        files += [path for path in inside if not given.is_dir() or kind_of(path) == "dexhot/demonstration"]
-    options = GeneralistOptions(args.seed, args.worlds, args.trials, args.held_out)
+        files += [path for path in inside if not given.is_dir() or kind_of(path) in kinds]
+    budget: dict[str, Any] = {name: getattr(args, name) for name in ("seed", "worlds", "trials", "held_out")}
+    options = GeneralistOptions(**budget)
+    if args.feedback:
+        options = FeedbackOptions(**budget, rounds=args.rounds, rollouts=args.rollouts)
     folder = cache_dir() / "generalists" / training_key(files, options, source_hash())
     unsaid = ("demonstrations", "out", "workers", "force", "json")
     command = " ".join(["dexhot train generalist", *(p.name for p in args.demonstrations), *options_of(args, unsaid)])
     say = lambda what: console.print(what, highlight=False)  # noqa: E731
     run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
-    found = train_generalist(files, run_here, options, folder, command, say)
+    if isinstance(options, FeedbackOptions):
+        found = train_feedback(files, run_here, options, folder, command, say)
+    else:
+        found = train_generalist(files, run_here, options, folder, command, say)
     card = found.card
     told = {"policy": str(export_policy(found.network, card, out)), "demonstrations": len(card.training_data)}
     told |= {f"held_out_{name}": value for name, value in card.scores["held_out"].items()}
     told |= {"terms": card.terms or "none", "control_steps": card.provenance["control_steps"]}
-    summary("generalist", told)
+    summary("feedback" if args.feedback else "generalist", told)
     if args.json:
         print_json(told)

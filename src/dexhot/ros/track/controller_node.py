@@ -55,6 +55,8 @@ class ControllerNode(DexhotNode):
 
             self.preparation = Preparation(cast("Planned", controller))
         self.policy = cast("Policy", controller) if self.p.controller == "policy" else None
+        if self.p.controller == "planned":
+            self.policy = cast("Planned", controller).feedback
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, TARGET, "command")
         if self.policy is not None:
@@ -68,7 +70,7 @@ class ControllerNode(DexhotNode):
         self.hand: np.ndarray | None = None
         self.arm: np.ndarray | None = None
         self.tracker.stop()
-        self.begun, self.unsafe = False, ""
+        self.begun, self.unsafe, self.told = False, "", {}
         if self.policy is not None:
             self.withdraw("")
         if self.preparation is not None:
@@ -94,7 +96,7 @@ class ControllerNode(DexhotNode):
             self.begun = False
 
     def on_object(self, message: Odometry) -> None:
-        if self.preparation is not None and not self.prepared(message):
+        if self.unsafe or (self.preparation is not None and not self.prepared(message)):
             return
         if self.tracker.t0 is None or self.hand is None or self.arm is None:
             return
