@@ -181,6 +181,7 @@ def test_a_trial_that_ended_early_says_why_and_that_its_clip_is_short(made, rig,
     assert not conduct(made, ask, lambda line: None)
     [trial] = read_trials(made.ledger)
     assert trial.why == "the object was lost" and trial.level == 2 and trial.short
+    assert len(rig.runs) == 1  # Q stops, too
 
 
 def test_a_clip_out_of_the_arms_reach_is_refused(shipped, tmp_path):

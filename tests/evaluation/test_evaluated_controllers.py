@@ -246,6 +246,12 @@ def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_objec
     assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
 
 
+def test_a_clip_that_is_not_placed_is_not_tried_on_the_arm(lift_reference, lift_setup, monkeypatch):
+    monkeypatch.setattr(controllers, "strict_on_arm", lambda *given: pytest.fail("tried on the arm"))
+    options = EvaluationOptions("kinematic", 0, baselines=(), arm=True)
+    assert "arm_strict" not in evaluate_reference(lift_reference, lift_setup, options)["replay"]
+
+
 def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):
     save_object(lift_object)
     slowed = replace(lift_reference, arm_frames=np.linspace(0, len(lift_reference.q) - 1, 220))
@@ -316,6 +322,24 @@ def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_referen
     assert found["robustness_score"] == pytest.approx(0.5 / row["noisy"]["tracking_error"])
     assert found["unreasonable_success_strict"] == 1.0 and found["hard_to_track"] > 0
     assert "difficulty" not in summarise([{"clip": "a", **rows}])
+
+
+def test_scores_are_means_over_clips_of_what_was_tried():
+    """The hard-to-track score too, an inverse; the quality of noisy references alone; no worlds, no figure of them."""
+    disturbed = {"success_strict": True, "perturbed": None, "tracking_error": 0.5}
+    rows = [
+        {"tracking_error": error, "noisy": disturbed | {"quality": 0.25}, "unreasonable": disturbed | {"quality": None}}
+        for error in (0.5, 0.1)
+    ]
+    assert controllers._scores(rows) == pytest.approx(
+        {
+            "tracking_error": 0.3,
+            "hard_to_track": 6.0,
+            "noisy_success_strict": 1.0,
+            "robustness_score": 0.5,
+            "unreasonable_success_strict": 1.0,
+        }
+    )
 
 
 def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import FileFormatError
+from dexhot.objects import encoder as module
 from dexhot.objects.encoder import OBJECT_FEATURE, ObjectEncoder, load_encoder, object_cloud
 
 
@@ -20,6 +21,8 @@ def test_a_feature_does_not_depend_on_the_points_order_but_on_the_shape(encoder,
     np.testing.assert_allclose(encoder.of_points(cloud[::-1]), encoder.of(lift_object))
     assert encoder.of(lift_object).shape == (OBJECT_FEATURE,)
     assert not np.allclose(encoder.of_points(1.2 * cloud), encoder.of(lift_object))
+    some = np.concatenate([cloud, cloud[:50], cloud[:50]])  # seen more often, not larger
+    np.testing.assert_allclose(encoder.of_points(some), encoder.of(lift_object))
     both = encoder.of_points(np.stack([cloud, 1.2 * cloud]))
     np.testing.assert_allclose(both[0], encoder.of(lift_object))
 
@@ -34,6 +37,14 @@ def test_a_file_reads_back(encoder, lift_object, tmp_path):
     found = load_encoder(encoder.save(tmp_path / "e.npz"))
     np.testing.assert_allclose(found.of(lift_object), encoder.of(lift_object), rtol=1e-6)
     assert (found.trained_on, found.terms, found.provenance) == (["parametric/x"], "none but these", {"seed": 3})
+
+
+def test_a_file_of_another_kind_with_the_same_arrays_is_refused(encoder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "SCHEMA", "dexhot/another")
+        path = encoder.save(tmp_path / "e.npz")
+    with pytest.raises(FileFormatError, match="no object encoder"):
+        load_encoder(path)
 
 
 def test_other_files_are_refused(encoder, tmp_path):

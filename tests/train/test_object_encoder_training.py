@@ -13,7 +13,7 @@ from dexhot.cli import main  # noqa: E402
 from dexhot.control.observation import LAYOUTS  # noqa: E402
 from dexhot.control.policy import OnnxNetwork, Policy, encoder_file  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
-from dexhot.objects.encoder import OBJECT_FEATURE, load_encoder, object_cloud  # noqa: E402
+from dexhot.objects.encoder import OBJECT_FEATURE, POINTS, load_encoder, object_cloud  # noqa: E402
 from dexhot_train.learners import object_encoder  # noqa: E402
 from dexhot_train.learners.object_encoder import (  # noqa: E402
     EncoderOptions,
@@ -47,6 +47,47 @@ def test_the_chamfer_distance_of_clouds():
     a = torch.tensor([[[0.0, 0, 0], [1.0, 0, 0]]])
     assert chamfer(a, a).item() == 0.0
     assert chamfer(a, torch.tensor([[[0.0, 0, 0]]])).item() == pytest.approx(0.25)  # (0 + 1) / 2 and 0, averaged
+
+
+class OffByTenths:
+    """A model that is off by 0.1, and of the third object by 0.3; a feature is a cloud's middle."""
+
+    def __call__(self, clouds):
+        return clouds + torch.tensor([0.1, 0.1, 0.3])[:, None, None] * torch.tensor([1.0, 0.0, 0.0])
+
+    def encode(self, clouds):
+        return clouds.mean(dim=1)
+
+    def decoder(self, feature):
+        return feature.repeat(1, POINTS)
+
+
+def test_scores_are_in_mm_of_the_objects_trained_on_of_those_held_out_and_of_the_mean_of_the_former():
+    clouds = np.repeat([[[0.0, 0, 0]], [[2.0, 0, 0]], [[5.0, 0, 0]]], object_encoder.DENSE, axis=1)  # of 10/m
+    found = object_encoder._scores(OffByTenths(), clouds, np.array([False, False, True]))
+    assert found == pytest.approx({"trained_on": 10.0, "held_out": 30.0, "held_out_by_the_mean": 400.0}, rel=1e-4)
+
+
+def test_what_is_held_out_is_not_trained_on_and_each_step_stretches_the_axes_anew(objects, monkeypatch):
+    left, seen = iter(range(5)), []
+
+    def cloud(asset, count):
+        return np.full((count, 3), np.nan if next(left) == object_encoder.HELD_OUT - 1 else 0.1)
+
+    class Watched(object_encoder.AutoEncoder):
+        def forward(self, cloud):
+            seen.append(cloud.detach().numpy())
+            return super().forward(cloud)
+
+    monkeypatch.setattr(object_encoder, "object_cloud", cloud)
+    monkeypatch.setattr(object_encoder, "AutoEncoder", Watched)
+    encoder = train_encoder((objects * 5)[:5], TINY)
+    clouds = np.concatenate(seen[: TINY.steps])
+    assert np.isfinite(clouds).all() and np.isfinite(encoder.last[0]).all()
+    assert np.ptp(clouds, axis=1).max() == 0.0  # one factor per cloud and axis
+    low, high = object_encoder.STRETCH
+    assert low <= clouds.min() < low + 0.1 and high - 0.1 < clouds.max() <= high
+    assert np.ptp(clouds[:, 0], axis=1).min() > 0.0
 
 
 def test_training_lowers_the_distance_on_objects_that_were_held_out(objects):

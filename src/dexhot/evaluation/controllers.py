@@ -200,7 +200,7 @@ def _evaluated(
     if name == "feedback":
         return judge_policy(reference, OnnxNetwork(options.feedback), simulator, setup, options.trials, truth, motion)
     row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
-    if truth is reference and options.arm and len(reference.arm_q) and motion.relative:
+    if options.arm and len(reference.arm_q) and motion.relative:  # a disturbed reference has no arm path
         row["arm_strict"] = strict_on_arm(reference, motion, setup)
     return row | (panels.verdict(row, lambda: panels.of_targets(motion.targets)) if panels else {})
 
