@@ -48,6 +48,8 @@ def open_recording(
     place = recording_place(path)
     if not place.exists():
         raise FileFormatError(f"{path} does not exist; give a bag, a capture, a folder with camera.yaml, or a video.")
+    if str(path).startswith("dir:") and not (place / "camera.yaml").is_file():
+        raise FileFormatError(f"{path} has no camera.yaml, so it is no folder of images (docs/capture.md).")
     if place.is_file() and (kind := kind_of(place)):
         raise FileFormatError(
             f"{path} is a {kind} file; give a recording: a bag, a capture, a folder with camera.yaml, or a video."
