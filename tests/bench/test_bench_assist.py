@@ -207,6 +207,10 @@ def test_the_command_prints_a_table_and_its_json(measured, experts, capsys):
     assert "(0.57)" in out.err and json.loads(out.out.strip().splitlines()[-1])["tables"]["I"]["door"]
     assert main(["bench", "leap", "--minutes", "5"]) != 0
     assert "--minutes belongs to `dexhot bench fit|assist|" in capsys.readouterr().err
+    assert main(["bench", "assist", "--minutes", "nan", "--experts", str(experts)]) != 0
+    assert main(["bench", "assist", "--steps", "-1", "--experts", str(experts)]) != 0
+    shown = capsys.readouterr().err
+    assert "must be positive" in shown and "--steps must be 0 or more" in shown
 
 
 def test_an_agent_of_the_tables_is_not_mistaken_for_another():

@@ -8,16 +8,17 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dexhot.bringup import campaign
-from dexhot.bringup.campaign import Campaign, begin, campaign_clip, conduct, reset
+from dexhot.bringup.campaign import Campaign, begin, campaign_clip, conduct, further_arguments, reset
 from dexhot.bringup.run_folder import load_task
 from dexhot.cli import main
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError, UnreachableError
-from dexhot.evaluation.campaign import BASELINE, CONTROLLER, OURS, RESULT, read_trials
+from dexhot.evaluation.campaign import BASELINE, CONTROLLER, OURS, RESULT, Trial, add_trial, read_trials
 from dexhot.objects.library import save_object
 from dexhot.simulation.setup import load_setup
 from tiny_policy import write_policy
@@ -184,8 +185,15 @@ def test_a_clip_out_of_the_arms_reach_is_refused(shipped, tmp_path):
         campaign_clip(tmp_path, replace(shipped.reference, arm_q=shipped.reference.arm_q[:0]), (), PLANNED, None)
 
 
-def test_the_plan_of_a_campaign_stays(tmp_path):
-    begin(tmp_path / "c", {"rig": "real", "kinds": ["result"]})
+def counted(folder, clip="grab/duck_lift"):
+    """A ledger with one trial."""
+    add_trial(Trial(clip, "grab/duck", RESULT, OURS, 1, 3, True, "", False, "runs/a"), folder / "trials.jsonl")
+
+
+def test_the_plan_of_a_campaign_stays_once_a_trial_was_counted(tmp_path):
+    begin(tmp_path / "c", {"rig": "sim", "kinds": ["result"]})
+    begin(tmp_path / "c", {"rig": "real", "kinds": ["result"]})  # nothing is lost
+    counted(tmp_path / "c")
     begin(tmp_path / "c", {"rig": "real", "kinds": ["result"]})
     with pytest.raises(DexhotError, match=r"other settings \(rig\)"):
         begin(tmp_path / "c", {"rig": "sim-wire", "kinds": ["result"]})
@@ -196,6 +204,31 @@ def test_the_plan_of_a_campaign_stays(tmp_path):
     (tmp_path / "other" / "thesis.tex").write_text("mine")
     with pytest.raises(DexhotError, match="no campaign"):
         begin(tmp_path / "other", {"rig": "real"})
+
+
+def test_a_clip_stays_once_a_trial_of_it_was_counted(shipped, tmp_path, cache):
+    save_object(load_setup(shipped.reference).asset)
+    other = replace(shipped, actions=shipped.actions + 0.01)
+    campaign_clip(tmp_path, shipped, (RESULT,), PLANNED, None)
+    found = campaign_clip(tmp_path, other, (RESULT,), PLANNED, None)
+    assert np.array_equal(load(found.methods[0].arguments["policy"], Demonstration).actions, other.actions)
+    counted(tmp_path, shipped.reference.name)
+    campaign_clip(tmp_path, other, (RESULT,), PLANNED, None)
+    with pytest.raises(DexhotError, match="not what its counted trials were made with"):
+        campaign_clip(tmp_path, shipped, (RESULT,), PLANNED, None)
+
+
+def test_two_processes_do_not_lead_through_one_campaign(tmp_path):
+    begin(tmp_path / "c", {"rig": "sim"})
+    code = "import sys, pathlib; from dexhot.bringup.campaign import begin; begin(pathlib.Path(sys.argv[1]), {})"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "c"], capture_output=True, text=True)
+    assert "another process is at work" in done.stderr
+
+
+def test_arguments_that_a_campaign_sets_are_refused():
+    assert further_arguments({"franka_host": "127.0.0.2"}) == {"franka_host": "127.0.0.2"}
+    with pytest.raises(DexhotError, match="record, reference"):
+        further_arguments({"reference": "a.npz", "record": "b"})
 
 
 def test_the_prompt_says_where_the_object_goes(shipped):
@@ -213,11 +246,24 @@ def test_the_prompt_says_where_the_object_goes(shipped):
         (["--rig", "sim-wire", "--clips", "a", "--repeats", "0"], "--repeats must be 1 or more"),
         (["--rig", "sim-wire", "--clips", "a", "--controller", "replay"], "not replay"),
         (["--baseline", "none"], "belong to --rig"),
+        (["--rig", "sim-wire", "--clips", "a", "--kinds"], "--kinds needs"),
+        (["--rig", "sim-wire", "--clips", "a", "--demonstrations", "none_here"], "is no folder"),
+        (["--rig", "sim-wire", "--clips", "a", "--planning-seconds", "nan"], "must be positive"),
+        (["--rig", "sim-wire", "--clips", "a", "--planning-rollouts", "-1"], "must be 0 or more"),
+        (["--rig", "sim-wire", "--clips", "a", "--prior", "none_here.npz"], "does not exist"),
+        (["--rig", "sim-wire", "--clips", "a", "--graph", "foo:=1"], "no argument of real_track named 'foo'"),
+        (["--rig", "sim-wire", "--clips", "a", "--graph", "rig:=sim"], "--graph does not take rig"),
+        (["--rig", "sim-wire", "--clips", "a", "--baseline", "none_here.onnx"], "does not exist"),
+        (["--rig", "sim-wire", "--clips", "duck_lift", "--baseline", "none"], "--split train"),
+        (["--scores"], "--scores belongs to --controller"),
+        (["--controller", "planned", "--physics", "1"], "belong to a Demonstration"),
     ],
 )
-def test_the_command_names_what_does_not_go_together(words, said, capsys, cache):
+def test_the_command_names_what_does_not_go_together(words, said, capsys, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
     assert main(["evaluate", *words]) == 1
     assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "runs").exists()  # refused before a campaign begins
 
 
 def test_prompts_are_on_stderr_and_the_json_alone_on_the_last_line(shipped, rig, tmp_path, cache, monkeypatch, capsys):

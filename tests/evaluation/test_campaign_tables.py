@@ -41,6 +41,9 @@ def test_a_ledger_reads_back_and_drops_what_a_kill_cut_off(tmp_path):
     assert read_trials(ledger) == [trial()]
     add_trial(trial(number=2), ledger)
     assert read_trials(ledger) == [trial(), trial(number=2)]
+    ledger.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(FileFormatError, match="line 1 is no trial"):
+        read_trials(ledger)
     ledger.write_text('{"clip": 1}\n')
     with pytest.raises(FileFormatError, match="line 1 is no trial"):
         read_trials(ledger)

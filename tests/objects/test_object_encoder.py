@@ -53,9 +53,10 @@ def test_other_files_are_refused(encoder, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(FileFormatError, match="no object encoder"):
         load_encoder(tmp_path / "other.npz")
-    (tmp_path / "broken.npz").write_bytes(b"PK")
-    with pytest.raises(FileFormatError, match="no object encoder"):
-        load_encoder(tmp_path / "broken.npz")
+    for start in (b"PK", b"PK\x03\x04cut off"):  # the second is BadZipFile, of another base
+        (tmp_path / "broken.npz").write_bytes(start)
+        with pytest.raises(FileFormatError, match="no object encoder"):
+            load_encoder(tmp_path / "broken.npz")
     narrow = ObjectEncoder(encoder.points, (encoder.last[0][:, :8], encoder.last[1][:8]))
     with pytest.raises(FileFormatError, match="256"):
         load_encoder(narrow.save(tmp_path / "narrow.npz"))

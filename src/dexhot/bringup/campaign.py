@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dexhot.bringup import launcher
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.run_folder import load_task
+from dexhot.data.disk import LOCK, hold_folder
 from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError
@@ -34,6 +37,8 @@ from dexhot.objects.library import load_object
 from dexhot.rollouts.live import live_rollout
 
 SCHEMA, PLAN, LEDGER = "dexhot/campaign", "campaign.json", "trials.jsonl"
+OWN = {"reference", "controller", "policy", "rig", "record", "exit_when_done"}  # arguments that a campaign sets
+OWN |= {"planning_seconds", "planning_rollouts", "prior"}
 START = "Enter starts the trial, q stops the campaign (it can be resumed): "
 COUNT = "Enter counts it, r repeats it, q stops without it: "
 
@@ -89,25 +94,39 @@ class Campaign:
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the campaign's folder with its plan, or check that it is the same. Raises DexhotError naming what differs.
+    """Make the campaign's folder with its plan, or check that it is the same once a trial was counted. No other process
+    can begin in it until this one ends. Raises DexhotError naming what differs.
 
     Clips and the number of trials are no part of the plan: a campaign may be given more of them."""
     path, settings = folder / PLAN, json.loads(json.dumps(settings))
+    plan_text = json.dumps({"schema": SCHEMA, "settings": settings}, indent=1) + "\n"
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(name.name != LOCK for name in folder.iterdir()):
             raise DexhotError(f"{folder} is not empty, and no campaign: name another folder with --campaign.")
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({"schema": SCHEMA, "settings": settings}, indent=1) + "\n")
+        hold_folder(folder, "--campaign")
+        write_text(path, plan_text)
         return
+    hold_folder(folder, "--campaign")
     try:
-        kept = json.loads(path.read_text())["settings"]
+        kept = dict(json.loads(path.read_text())["settings"])
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileFormatError(f"{path} is damaged; name another folder with --campaign.") from e
-    if differ := [name for name in settings if kept.get(name) != settings[name]]:
+    differ = [name for name in settings if kept.get(name) != settings[name]]
+    if differ and read_trials(folder / LEDGER):
         raise DexhotError(
             f"{folder} has a campaign with other settings ({', '.join(differ)}): give those that it began with, or "
             "name another folder with --campaign."
         )
+    if differ:
+        write_text(path, plan_text)
+
+
+def further_arguments(given: dict[str, str]) -> dict[str, str]:
+    """The graph's arguments of --graph. Raises DexhotError for one that the campaign sets itself."""
+    if taken := sorted(set(given) & OWN):
+        raise DexhotError(f"--graph does not take {', '.join(taken)}: options of `dexhot evaluate` set them.")
+    return given
 
 
 def campaign_clip(
@@ -117,22 +136,24 @@ def campaign_clip(
     controller: dict[str, str],
     baseline: Path | None,
 ) -> CampaignClip:
-    """Write the clip's files into the folder, once, and check what each method needs of them.
+    """Write the clip's files into the folder and check what each method needs of them. Once a trial of the clip was
+    counted they stay, and another clip of its name is refused.
 
     controller: the graph's arguments of ours; baseline: a policy, tried beside ours. Raises DexhotError."""
     reference = tracked.reference if isinstance(tracked, Demonstration) else tracked
     reference.require_arm_path()
     stem = reference.name.replace("/", "_")
     path = folder / "clips" / f"{stem}.reference.npz"
-    if not path.is_file():
-        save(reference, path)
+    counted = any(trial.clip == reference.name for trial in read_trials(folder / LEDGER))
     methods = []
+    _keep(reference, path, counted)
     if RESULT in kinds and isinstance(tracked, Demonstration):
-        mined = save(tracked, folder / "clips" / f"{stem}.demonstration.npz")
+        mined = folder / "clips" / f"{stem}.demonstration.npz"
+        _keep(tracked, mined, counted)
         methods.append(TriedMethod(RESULT, OURS, {"controller": "playback", "policy": str(mined)}))
     if RESULT in kinds and baseline:
         result = folder / "clips" / f"{stem}.baseline.npz"
-        if not result.is_file():
+        if not (counted and result.is_file()):
             save(result_of_policy(baseline, reference), result)
         methods.append(TriedMethod(RESULT, BASELINE, {"controller": "playback", "policy": str(result)}))
     if CONTROLLER in kinds:
@@ -142,6 +163,21 @@ def campaign_clip(
     for method in methods:
         load_task(str(path), method.arguments.get("policy", ""), method.arguments["controller"])
     return CampaignClip(load(path, Reference), path, tuple(methods))
+
+
+def _keep(item: Reference | Demonstration, path: Path, counted: bool) -> None:
+    """Save it; or, where trials of it were counted, check that it is what they were made with."""
+    if not (counted and path.is_file()):
+        save(item, path)
+        return
+    kept: Any = load(path, type(item))
+    for name in ("q", "object_pose", "arm_q", "actions"):
+        a, b = (np.asarray(getattr(x, name, ())) for x in (kept, item))
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0.0, atol=1e-6, equal_nan=True):
+            raise DexhotError(
+                f"{item.name} is not what its counted trials were made with ({path.name}, {name}): give the same file, "
+                "or name another folder with --campaign."
+            )
 
 
 def conduct(campaign: Campaign, ask: Callable[[str], str], say: Callable[[str], None]) -> bool:

@@ -1,6 +1,7 @@
 """Run a benchmark, beside a baseline where PyPI has one."""
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.table import Table
 
-from dexhot.cli.arguments import shown
+from dexhot.cli.arguments import at_least, shown
 from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
 from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
@@ -115,7 +116,7 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
-    if args.minutes is not None and (args.name not in RESUMABLE or args.minutes <= 0):
+    if args.minutes is not None and (args.name not in RESUMABLE or not 0.0 < args.minutes < math.inf):
         raise DexhotError(f"--minutes belongs to `dexhot bench {'|'.join(RESUMABLE)}`, and must be positive.")
     if args.rig != "sim" and (args.name != "camera" or args.quick):
         raise DexhotError("--rig belongs to `dexhot bench camera` without --quick.")
@@ -135,6 +136,7 @@ def run(args: Args) -> None:
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
     if (args.experts or args.steps or args.table) and args.name != "assist":
         raise DexhotError("--experts, --steps and --table belong to `dexhot bench assist`.")
+    at_least(0, steps=args.steps)
     if args.table and args.quick:
         raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
     given: dict[str, Any] = {

@@ -81,7 +81,7 @@ class Args:
     as tracking results."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
-    rig: Literal["", "real", "sim-wire", "sim"] = ""
+    rig: Annotated[Literal["", "real", "sim-wire", "sim"], shown("{real,sim-wire,sim}")] = ""
     """Lead through a campaign on this rig: each trial after a prompted reset, judged by DexTrack's levels (tables 2, 7,
     8 and 13); `dexhot evaluate --controller` needs no rig."""
     campaign: Annotated[Path | None, shown("FOLDER")] = None
@@ -132,6 +132,8 @@ def run(args: Args) -> None:
         raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
+    if args.scores:
+        raise DexhotError("--scores belongs to --controller, or a policy.")
     if args.file is None:
         raise DexhotError("give a FILE to evaluate, or --controller planned --split test.")
     if args.out:
@@ -142,6 +144,10 @@ def run(args: Args) -> None:
     if isinstance(item, Rollout):
         if args.panel:
             raise DexhotError("--panel needs the actions of a Demonstration; a Rollout or a run has only one world.")
+        if args.arm or args.profile or args.physics != PHYSICS:
+            raise DexhotError(
+                "--arm, --profile and --physics simulate a Demonstration; a Rollout or a run is judged as it is."
+            )
         rollout = verified(item, load_setup(item.reference), clip)
     elif isinstance(item, Demonstration):
         setup = load_setup(item.reference, args.physics, args.profile)
@@ -198,6 +204,10 @@ def _evaluate_controller(args: Args) -> None:
         raise DexhotError("--controller, or a policy, is evaluated on clips: it takes no FILE beside it, or --out.")
     if args.arm and args.file is not None:
         raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
+    if args.profile or args.physics != PHYSICS:
+        raise DexhotError(
+            f"--profile and --physics belong to a Demonstration; controllers are evaluated in physics {PHYSICS}."
+        )
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")

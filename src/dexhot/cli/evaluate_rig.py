@@ -1,16 +1,19 @@
 """`dexhot evaluate --rig`: a campaign on a rig, prompt by prompt."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 
 def run_campaign(args: Any) -> None:
     """Lead through what is left of the campaign of `args` (evaluate_command.Args), and print its tables."""
-    from dexhot.bringup.campaign import Campaign, begin, campaign_clip, conduct
-    from dexhot.bringup.graph import parse_assignments
+    from dexhot.bringup.campaign import Campaign, begin, campaign_clip, conduct, further_arguments
+    from dexhot.bringup.graph import parse_assignments, resolve
+    from dexhot.bringup.graphs import load_graph
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.control.policy import OnnxNetwork
     from dexhot.errors import DexhotError
     from dexhot.evaluation.campaign import as_json, read_trials
     from dexhot.paths import runs_dir
@@ -21,19 +24,31 @@ def run_campaign(args: Any) -> None:
         raise DexhotError("--rig takes clips and controllers: no FILE, --reference, --out, --arm, --panel or --scores.")
     if not args.clips:
         raise DexhotError("--rig needs --clips: names of GRAB clips of --split, or files (references, demonstrations).")
+    if not args.kinds:
+        raise DexhotError("--kinds needs result, controller or both.")
+    if args.demonstrations and not Path(args.demonstrations).is_dir():
+        raise DexhotError(f"--demonstrations {args.demonstrations} is no folder; name one with CLIP.npz files.")
     at_least(1, repeats=args.repeats)
     controller = _controller(args)
+    further = further_arguments(parse_assignments(args.graph))
+    resolve(load_graph("real_track"), {"rig": args.rig, **controller, **further})
     baseline = Path(args.baseline).resolve() if args.baseline not in ("", "none") else None
-    if not args.baseline:
-        trained = trained_baseline("tracking")
-        baseline = trained.policy if trained else None
-        if baseline is None:
-            console.print(
-                f"no baseline beside it: PPO without supervision has not been trained ({STEPS:,} control steps, "
-                "`dexhot train baseline`); --baseline POLICY names another policy.",
-                soft_wrap=True,
-                highlight=False,
-            )
+    if not args.baseline and (trained := trained_baseline("tracking")):
+        baseline = trained.policy
+    for policy in (controller.get("policy"), baseline):
+        if policy:
+            OnnxNetwork(policy)  # refused before anything is kept if it is none
+    tracked = [_tracked(name, args) for name in dict.fromkeys(args.clips)]
+    names = [getattr(item, "reference", item).name for item in tracked]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DexhotError(f"several of --clips are named {', '.join(twice)}, by which trials are counted: give one.")
+    if baseline is None and not args.baseline:
+        console.print(
+            f"no baseline beside it: PPO without supervision has not been trained ({STEPS:,} control steps, "
+            "`dexhot train baseline`); --baseline POLICY names another policy.",
+            soft_wrap=True,
+            highlight=False,
+        )
     require_ros()
     folder = (args.campaign or runs_dir() / "campaign").resolve()
     settings = {
@@ -45,14 +60,11 @@ def run_campaign(args: Any) -> None:
         "graph": list(args.graph),
     }
     begin(folder, settings)
-    clips = [
-        campaign_clip(folder, _tracked(name, args), args.kinds, controller, baseline)
-        for name in dict.fromkeys(args.clips)
-    ]
+    clips = [campaign_clip(folder, item, args.kinds, controller, baseline) for item in tracked]
     if missing := [clip.name for clip in clips if not clip.methods]:
         raise DexhotError(f"there is nothing to try on {', '.join(missing)}: no demonstration and no baseline.")
     own_domain()
-    campaign = Campaign(folder, args.rig, clips, args.repeats, parse_assignments(args.graph))
+    campaign = Campaign(folder, args.rig, clips, args.repeats, further)
     whole = conduct(
         campaign,
         lambda prompt: console.input(prompt, markup=False),  # on stderr, as stdout ends with the JSON
@@ -70,12 +82,20 @@ def run_campaign(args: Any) -> None:
 
 def _controller(args: Any) -> dict[str, str]:
     """The graph's arguments of our controller: `planned`, or the network of --policy."""
+    from dexhot.cli.arguments import at_least
+    from dexhot.data.files import load
+    from dexhot.data.types import PlanPrior
     from dexhot.errors import DexhotError
 
     if args.policy:
         return {"controller": "policy", "policy": str(args.policy.resolve())}
     if args.controller not in ("", "planned"):
         raise DexhotError(f"--rig tries --controller planned or --policy FILE.onnx, not {args.controller}.")
+    at_least(0, planning_rollouts=args.planning_rollouts)
+    if not 0.0 < args.planning_seconds < math.inf:
+        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
+    if args.prior not in ("", "none"):
+        load(args.prior, PlanPrior)
     found = {"controller": "planned", "planning_seconds": f"{args.planning_seconds:g}"}
     found |= {"planning_rollouts": str(args.planning_rollouts)} if args.planning_rollouts else {}
     return found | ({"prior": args.prior} if args.prior else {})

@@ -1,13 +1,18 @@
-"""Checks an output location before the work: a folder that is writable or can be made, with free disk space."""
+"""Checks an output location before the work: a folder that is writable or can be made, with free disk space, and that
+no other process works in."""
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import IO
 
 from dexhot.errors import DexhotError
 
 SPARE = 32 * 2**20  # bytes, minimum free space for an output
+LOCK = ".lock"
+_held: dict[Path, IO[str]] = {}  # the folders that this process works in, until it ends
 
 
 def existing(path: str | Path) -> Path:
@@ -47,3 +52,21 @@ def check_folder(folder: str | Path, flag: str = "--out", min_free: float = 0.0)
             f"another folder with {flag}, or lower min_free."
         )
     return folder
+
+
+def hold_folder(folder: Path, option: str) -> None:
+    """Lock a folder until this process ends; the lock of a killed one is gone with it. Raises DexhotError, naming the
+    command's option, where another process holds it."""
+    if (place := folder.resolve()) in _held:
+        return
+    stream = open(folder / LOCK, "w")  # noqa: SIM115  # open as long as the process
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        stream.close()
+        raise DexhotError(
+            f"another process is at work in {folder}: wait for its end, or choose another folder with {option}."
+        ) from e
+    except OSError:
+        pass  # a network file system without locks
+    _held[place] = stream

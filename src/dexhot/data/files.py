@@ -35,6 +35,7 @@ SCHEMAS = {
     "dexhot/prior": types.PlanPrior,
 }
 VERSION = 2
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)  # of an npz
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # top-level folders; a path outside them may be a ROS name
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
@@ -82,7 +83,7 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     try:
         header, arrays = _read(path)
         schema, version, small = header["schema"], int(header["version"]), header["fields"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+    except UNREADABLE as e:
         raise FileFormatError(
             f"{path} is not a dexhot file, or it is truncated ({e}); write it again or restore a copy."
         ) from e
@@ -136,7 +137,7 @@ def kind_of(path: Path) -> str | None:
             return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
         found = json.loads(path.read_text())
         return str(found["schema"]) if "schema" in found else f"dexhot/bench {found['bench']}"
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except UNREADABLE:
         return None
 
 

@@ -1,6 +1,7 @@
 """A campaign of trials on a rig (DexTrack, appendix B.2): its ledger, and the tables 2, 7, 8 and 13 that it fills."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def read_trials(ledger: Path) -> list[Trial]:
     """The counted trials; a last line that a kill cut off is left out. Raises FileFormatError for a damaged ledger."""
     if not ledger.is_file():
         return []
-    trials, lines = [], ledger.read_text().split("\n")
+    trials, lines = [], ledger.read_text(errors="replace").split("\n")
     for number, line in enumerate(lines[:-1], 1):  # the last one ends without a newline: empty, or cut off
         try:
             trials.append(Trial(**json.loads(line)))
@@ -64,12 +65,12 @@ def read_trials(ledger: Path) -> list[Trial]:
 
 def add_trial(trial: Trial, ledger: Path) -> None:
     """Append it, behind what a kill may have cut off."""
-    kept = ledger.read_text() if ledger.is_file() else ""
-    whole = kept[: kept.rfind("\n") + 1]
-    if whole != kept:
-        ledger.write_text(whole)
-    with open(ledger, "a") as stream:
-        stream.write(json.dumps(asdict(trial)) + "\n")
+    with open(ledger, "ab+") as stream:
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+        stream.write(json.dumps(asdict(trial)).encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def is_short(reference: Reference, asset: ObjectAsset) -> bool:

@@ -388,7 +388,10 @@ def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str
     clips = split_clips(split, splits)
     for clip in chosen or ():
         if clip not in clips:
-            raise NotFoundError(f"clip of the {split} split", clip, clips)
+            other = "train" if split == "test" else "test"
+            elsewhere = any(clip in names for name, names in splits.items() if name.partition("_")[0] == other)
+            hint = f"It is in the other one: --split {other}." if elsewhere else ""
+            raise NotFoundError(f"clip of the {split} split", clip, clips, hint)
     return chosen or clips
 
 

@@ -7,7 +7,6 @@ The body takes the place of the hand in the terms (in masks it has the label "ri
 solved at once and do not depend on each other.
 """
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dexhot.data.files import replacing
+from dexhot.data.files import UNREADABLE, replacing
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, FileFormatError
@@ -96,8 +95,8 @@ def read_body_start(path: Path) -> BodyState:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name].astype(float) for name in shapes}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise FileFormatError(f"{path} is no start of a body ({e}); it needs {', '.join(shapes)}.") from e
+    except UNREADABLE as e:
+        raise FileFormatError(f"{path} is no start of a body; it needs {', '.join(shapes)}.") from e
     for name, shape in shapes.items():
         unknown = name == "object_pose" and np.isnan(found[name]).all()
         if found[name].shape != shape or not (unknown or np.isfinite(found[name]).all()):

@@ -6,7 +6,6 @@
 The object starts from its masks alone (silhouette_search); the hand, drawn from its joints, hides it and is touched.
 """
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from dexhot.data.files import UNREADABLE
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import ClipError, FileFormatError
@@ -72,9 +72,9 @@ def read_robot_motion(path: Path) -> RobotMotion:
         with np.load(path, allow_pickle=False) as file:
             name, time = str(file["hand"]), file["time"].astype(float)
             q, palm = file["q"].astype(float), file["world_T_palm"].astype(float)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+    except UNREADABLE as e:
         raise FileFormatError(
-            f"{path} is no file of a robot's joints ({e}); it needs hand, time (T,), q (T, n) and world_T_palm (T, 7)."
+            f"{path} is no file of a robot's joints; it needs hand, time (T,), q (T, n) and world_T_palm (T, 7)."
         ) from e
     n, T = len(load_hand(name).joints), len(time)
     for what, x, shape in (("time", time, (T,)), ("q", q, (T, n)), ("world_T_palm", palm, (T, 7))):

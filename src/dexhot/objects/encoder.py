@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import replacing
+from dexhot.data.files import UNREADABLE, replacing
 from dexhot.errors import FileFormatError, absent
 from dexhot.geometry.meshes import surface_samples
 from dexhot.objects.asset import ObjectAsset
@@ -69,7 +69,7 @@ def load_encoder(path: str | Path) -> ObjectEncoder:
                 raise KeyError(SCHEMA)
             count = sum(name.startswith("weight") for name in file.files)
             layers = [(file[f"weight{k}"].astype(float), file[f"bias{k}"].astype(float)) for k in range(count)]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except UNREADABLE as e:
         raise FileFormatError(f"{path} is no object encoder; make one with `dexhot train object-encoder`.") from e
     if len(layers) < 2 or layers[0][0].shape[0] != 3 or layers[-1][0].shape[1] != OBJECT_FEATURE:
         raise FileFormatError(f"{path} maps points to no {OBJECT_FEATURE} numbers; make an encoder again.")

@@ -1,8 +1,6 @@
 """The object library in the cache: folders objects/<collection>/<name>/, each with object.json and mesh.npz."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import replacing
+from dexhot.data.files import UNREADABLE, replacing
 from dexhot.data.types import OBJECT_NAME
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.objects.asset import ObjectAsset, Symmetry
@@ -21,7 +19,6 @@ from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
 PICTURE = "thumbnail.png"
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def objects_dir() -> Path:

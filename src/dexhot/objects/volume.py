@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dexhot.data.files import replacing
+from dexhot.data.files import UNREADABLE, replacing
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
 from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import UNREADABLE, objects_dir
+from dexhot.objects.library import objects_dir
 
 FILE = "sdf.npz"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dexhot.errors import DexhotError, FileFormatError
+from dexhot.data.files import UNREADABLE
+from dexhot.errors import DexhotError, FileFormatError, absent
 from dexhot.paths import cache_dir
 
 SPLITS = ("train", "test")
@@ -73,8 +74,10 @@ def load_experts(task: str, path: Path | None = None) -> Experts:
             actions = [np.asarray(arrays[f"{task}/{name}/actions"], float) for name in names]
             seeds = [int(arrays[f"{task}/{name}/seed"]) for name in names]
             found = sorted({key.split("/")[0] for key in arrays.files})
-    except (ValueError, KeyError, OSError) as error:
-        raise FileFormatError(f"{path} holds no expert motions: {error}") from error
+    except UNREADABLE as error:
+        raise FileFormatError(
+            f"{path} holds no expert motions, or is damaged; give an npz with TASK/NN/actions (T, A) and TASK/NN/seed."
+        ) from error
     if len(seeds) < 2:
         raise FileFormatError(f"{path} has {len(seeds)} motions of {task}, two are needed; it has {', '.join(found)}.")
     if any(a.ndim != 2 or not np.isfinite(a).all() for a in actions):
@@ -84,12 +87,14 @@ def load_experts(task: str, path: Path | None = None) -> Experts:
 
 def load_expert_policy(task: str, path: Path) -> ExpertPolicy:
     """The policy of `task` in an npz of arrays TASK/LAYER. Raises FileFormatError for a file without it."""
+    if not path.is_file():
+        raise FileFormatError(absent(path))
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[f"{task}/{name}"], float) for name in LAYERS}
-    except (ValueError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         raise FileFormatError(
-            f"{path} holds no expert policy of {task}: {error}; an npz with {task}/w0 ... is needed (docs/assist.md)."
+            f"{path} holds no expert policy of {task}; an npz with {task}/w0 ... is needed (docs/assist.md)."
         ) from error
     sizes = [found[name].shape for name in ("w0", "w1", "w2")]
     chained = all(len(s) == 2 for s in sizes) and sizes[0][0] == sizes[1][1] and sizes[1][0] == sizes[2][1]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import replacing
+from dexhot.data.files import UNREADABLE, replacing
 from dexhot.datasets.bighand import read_lines
 from dexhot.datasets.hand_poses import HandPoses
 from dexhot.datasets.labelled import read_color
@@ -213,8 +213,10 @@ def load_inputs(experts: Experts, path: Path) -> tuple[Experts, dict[str, Any]]:
             rows = [np.asarray(arrays[f"{experts.task}/{name}/inputs"], float) for name in names]
             seeds = [int(arrays[f"{experts.task}/{name}/seed"]) for name in names]
             made = json.loads(arrays["header"].tobytes())
-    except (ValueError, KeyError, OSError) as error:
-        raise FileFormatError(f"{path} holds no user inputs: {error}") from error
+    except UNREADABLE as error:
+        raise FileFormatError(
+            f"{path} holds no user inputs of {experts.task}: `dexhot train user-input {experts.task}` makes them."
+        ) from error
     shapes = [actions.shape for actions in experts.actions]
     if seeds != experts.seeds or [r.shape[1:] for r in rows] != shapes:
         raise FileFormatError(

@@ -1,23 +1,20 @@
 """The folder of a training: config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures
 per iteration, without times: a resumed training writes the same), tensorboard/."""
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from dexhot.data.disk import check_folder
+from dexhot.data.disk import check_folder, hold_folder
 from dexhot.data.files import jsonable, write_text
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
 
 CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
-LOCK = ".lock"
 OURS = (CHECKPOINT, CURVE, "ledger.jsonl", "generator.npz", POLICY)  # without CONFIG somebody else's
-_held: dict[Path, IO[str]] = {}  # the folders that this process works in, until it ends
 
 
 def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str, ...] = ()) -> None:
@@ -29,7 +26,7 @@ def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str,
     if not path.exists() and (others := [name for name in OURS if (folder / name).exists()]):
         raise DexhotError(f"{folder} has {others[0]}, but of no training ({CONFIG}): choose another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    _hold(folder)
+    hold_folder(folder, "--out")
     settings = json.loads(json.dumps(settings, default=jsonable))
     if path.is_file():
         try:
@@ -44,23 +41,6 @@ def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str,
                 "--out, or give the settings that it began with."
             )
     write_text(path, json.dumps({"settings": settings, "command": command, "versions": versions()}, indent=1) + "\n")
-
-
-def _hold(folder: Path) -> None:
-    """Lock the folder until this process ends; the lock of a killed one is gone with it."""
-    if (place := folder.resolve()) in _held:
-        return
-    stream = open(folder / LOCK, "w")  # noqa: SIM115  # open as long as the process
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        stream.close()
-        raise DexhotError(
-            f"another process is at work in {folder}: wait for its end, or choose another folder with --out."
-        ) from e
-    except OSError:
-        pass  # a network file system without locks
-    _held[place] = stream
 
 
 def recorded(rows: Iterable[dict[str, float]], folder: Path, done: int) -> Iterator[dict[str, float]]:

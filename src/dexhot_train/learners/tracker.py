@@ -69,9 +69,9 @@ def train_tracker(
     torch.set_num_threads(threads)
     setup = clips[0].setup
     settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
+    coded = load_encoder(encoder) if encoder else None  # refused before the folder begins
     settings |= {"object_encoder": file_hash(encoder)} if encoder else {}
     claim(folder, settings, command, free=("options.steps",))
-    coded = load_encoder(encoder) if encoder else None
     backend = options.backend
     task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=backend, encoder=coded)
     expert = None

@@ -87,6 +87,16 @@ def test_an_expert_policys_file_is_checked(tmp_path, shared_data):
         load_expert_policy("door", tmp_path / "broken.npz")
 
 
+def test_a_cut_off_file_is_named_without_numpys_advice(tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04cut off")
+    (tmp_path / "text.npz").write_text("a text, which numpy takes for a pickle")
+    for path in (tmp_path / "cut.npz", tmp_path / "text.npz"):
+        for refused in (load_expert_policy, load_experts):
+            with pytest.raises(FileFormatError, match="holds no expert") as told:
+                refused("door", path)
+            assert "pickle" not in str(told.value)
+
+
 def test_following_the_user_is_paid_where_it_is_asked(door):
     paid = {}
     for weight in (0.0, 1.0):

@@ -258,6 +258,9 @@ def test_a_file_gives_the_same_inputs_and_only_for_its_motions(door, people, tmp
         load_inputs(replace(door, seeds=[5, 6]), path)
     with pytest.raises(FileFormatError, match="user-input door"):
         load_inputs(door, tmp_path / "none.npz")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04cut off")
+    with pytest.raises(FileFormatError, match="no user inputs of"):
+        load_inputs(door, tmp_path / "cut.npz")
 
 
 def test_a_training_does_not_go_on_with_other_inputs(door, people, tmp_path):
