@@ -75,7 +75,7 @@ def test_a_motion_that_one_hand_cannot_make_is_tried_with_another(monkeypatch):
 def test_a_mined_file_is_judged_on_the_hand_against_the_true_path_and_on_the_arm_where_it_is_placed(
     shipped, monkeypatch
 ):
-    shipped.provenance["seconds_cpu"] = 3.0
+    shipped = replace(shipped, provenance={"seconds_cpu": 3.0})
     away = replace(shipped.reference, arm_q=shipped.reference.arm_q[:0])
     strict = {"success_strict": True}
     monkeypatch.setattr(video, "score", lambda *given: Judged(strict, shipped.reference))
@@ -83,8 +83,7 @@ def test_a_mined_file_is_judged_on_the_hand_against_the_true_path_and_on_the_arm
     monkeypatch.setattr(video, "score_on_arm", lambda *given: Judged({"success_strict": False}, None))
     found = video.scored(shipped, SimpleNamespace(asset=None, hand=None), away, "video_")
     assert found == {"video_strict": True, "video_true_strict": False, "video_arm_strict": False, "video_seconds": 3.0}
-    shipped.reference = away
-    found = video.scored(shipped, SimpleNamespace(asset=None, hand=None), None, "mocap_")
+    found = video.scored(replace(shipped, reference=away), SimpleNamespace(asset=None, hand=None), None, "mocap_")
     assert found == {"mocap_strict": True, "mocap_seconds": 3.0}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dexhot.bringup.run_folder import load_task
+from dexhot.bringup.run_folder import Task, load_task
 from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data import files
 from dexhot.errors import DexhotError, FileFormatError
@@ -27,6 +27,14 @@ def test_both_files_are_copied_and_named_to_the_controller(paths, tmp_path):
         assert copy.read_bytes() == network.with_suffix(suffix).read_bytes()
     again = load_task(str(tmp_path / "run/reference.npz"), values["policy"], "policy")  # as a replay does
     assert again.policy == tmp_path / "run/policy.onnx"
+
+
+def test_a_networks_object_encoder_goes_with_it(lift_reference, tmp_path):
+    for suffix in (".onnx", ".json", ".encoder.npz"):
+        (tmp_path / "tiny").with_suffix(suffix).write_text(suffix)
+    (tmp_path / "run").mkdir()
+    Task(lift_reference, None, {}, policy=tmp_path / "tiny.onnx").write(tmp_path / "run")
+    assert (tmp_path / "run" / "policy.encoder.npz").read_text() == ".encoder.npz"
 
 
 def test_without_a_network_or_with_one_of_another_rig_nothing_starts(paths):

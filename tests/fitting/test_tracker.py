@@ -12,6 +12,7 @@ from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, mend
 from dexhot.fitting.scene import SceneState, object_model
+from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.planes import Plane
@@ -264,6 +265,9 @@ def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):
     assert len(whole.hand_cloud) > 100 and (whole.depth > 0).sum() > 10
     assert not len(seen.hand_cloud) and not seen.depth.any() and len(seen.object_cloud) == len(whole.object_cloud)
     assert not seen.measured[seen.labels == 1].any() or seen.measured[seen.labels == 1].min() < far - 0.02
+    assert seen.ground == pytest.approx([0.0, 0.0, -1.0, far])  # a height of 0 at its depth, more before it
     tracker.step(filled)
+    [ground] = [term for term in tracker.terms(seen, tracker.hypotheses[0].state) if isinstance(term, Ground)]
+    assert ground.plane is seen.ground
     keypoints = tracker.person.posed(tracker.hypotheses[0].state.hand).keypoints(tracker.table)
     assert keypoints[:, 2].max() < far + 0.005  # the ground holds it above the table

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +140,24 @@ def test_a_lost_camera_is_not_replaced_by_another(monkeypatch):
     monkeypatch.setattr(realsense, "connected", lambda: {"second": "3.2"})
     open_again()
     assert opened == ["first", "first"]
+
+
+def test_a_mode_that_is_not_there_is_refused_without_a_start(monkeypatch):
+    """Which would wait 15 s for it."""
+
+    def resolve(pipeline):
+        raise RuntimeError("Couldn't resolve requests")
+
+    config = SimpleNamespace(enable_device=lambda *given: None, enable_stream=lambda *given: None, resolve=resolve)
+    pipeline = SimpleNamespace(start=lambda config: pytest.fail("started"))
+    names = {"stream": SimpleNamespace(color=0, depth=1), "format": SimpleNamespace(rgb8=0, z16=1)}
+    rs = SimpleNamespace(
+        config=lambda: config, pipeline=lambda: pipeline, pipeline_wrapper=lambda pipeline: pipeline, **names
+    )
+    monkeypatch.setattr(realsense, "librealsense", lambda: rs)
+    monkeypatch.setattr(realsense, "connected", lambda: {"first": "3.2"})
+    with pytest.raises(CameraError, match="cannot stream 640x480 at 31 Hz"):
+        realsense.open_realsense("first", 640, 480, 31)
 
 
 def test_an_error_of_the_device_means_that_it_is_lost():

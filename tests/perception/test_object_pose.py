@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from dexhot.errors import MeshError
 
 pytest.importorskip("numba")
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, hypotheses, rigid_model
+from dexhot.perception.object_pose import LOST, OUTSIDE, SURE, DepthObjectPose, hypotheses, rigid_model
 from dexhot_bench.objectpose import CAMERA, DrawnScene, distances, equivalent, made_mesh, random_pose
 
 ARM = trimesh.creation.box((0.03, 0.05, 0.05)).apply_translation((0.045, 0.04, 0.01))
@@ -80,3 +80,19 @@ def test_of_aligned_poses_the_one_that_explains_the_points_is_chosen():
         pose = random_pose(rng, model.centre)
         depth, mask, hand = scene.seen(pose, rng, hand=True)
     assert equivalent(model, pose, DepthObjectPose(model).search(CAMERA, depth, mask, hand))
+
+
+def test_the_last_choice_is_fine_at_the_points_lenient_at_the_surface_and_strict_outside():
+    vertices, faces = made_mesh(trimesh.creation.box((0.12, 0.07, 0.04)))
+    model = rigid_model(vertices, faces)
+    tracker, t, inside = DepthObjectPose(model), np.array([0.0, 0.0, 0.6]), np.zeros((480, 640))
+    behind = np.full((480, 640), 0.8, np.float32)  # what was measured: the whole surface floats before it
+    pinhole = (CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy)
+
+    def choice(off=0.0, gap=0.0):
+        points = model.samples + t + off * model.normals
+        return tracker._choice(np.eye(3), t, points, behind, behind < 0, inside + gap, pinhole, 0.004)
+
+    assert 0.05 < choice() < 0.2  # the square root of 1 / 158
+    assert choice(off=0.002) < 0.5 * choice()  # by half a deviation of the noise
+    assert choice(gap=OUTSIDE) == choice() and choice(gap=OUTSIDE + 0.1) == 0.0
