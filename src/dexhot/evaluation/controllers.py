@@ -24,7 +24,7 @@ from dexhot.datasets import load_clip, split_clips
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.evaluation.placed_panel import PlacedPanel, carried
 from dexhot.evaluation.references import KINDS, difficulty, disturbed, reference_quality
-from dexhot.evaluation.score import score_on_arm
+from dexhot.evaluation.score import score_on_arm, to_play
 from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
@@ -77,9 +77,7 @@ class EvaluationOptions:
     seconds: float = 2.0  # planning time: CPU seconds, because one core plans here
     rollouts: int = 0  # in its place
     prior: str = ""
-    arm: bool = (
-        False  # place the reference, in the arm's time; plan with the embedded rig among the worlds, and play there
-    )
+    arm: bool = False  # place the reference, in the arm's time; plan with the rig among the worlds, and play there
     policy: str = ""  # .onnx file of the controller policy
     feedback: str = ""  # .onnx file of a network on the playback of planned: a row beside it, on the same plan
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
@@ -157,6 +155,8 @@ def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOp
     simulator, panels, rows, absent = floating_simulator(reference, setup), PlacedPanel(reference, setup), {}, {}
     names = ("frozen", "replay", *options.baselines, options.controller, *(("feedback",) if options.feedback else ()))
     motions: dict[str, dict[str, PlayedMotion]] = {kind: {} for kind in ("", *KINDS)}
+    copies = {kind: disturbed(reference, setup.hand, kind) for kind in KINDS} if options.scores else {}
+    quality = {"noisy": reference_quality(copies["noisy"], simulator)} if copies else {}
     for name in dict.fromkeys(names):
         shown = panels if options.panel else None
         told = _evaluated(name, reference, reference, simulator, setup, options, shown, motions[""])
@@ -164,13 +164,11 @@ def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOp
             absent[name] = told
             continue
         rows[name] = told
-        for kind in KINDS if options.scores else ():
-            copy = disturbed(reference, setup.hand, kind)
+        for kind, copy in copies.items():
             found = _evaluated(name, copy, reference, simulator, setup, options, None, motions[kind])
             if not isinstance(found, str):
-                quality = reference_quality(copy, simulator) if kind == "noisy" else None
                 kept = ("success_strict", "perturbed", "tracking_error")
-                told[kind] = {key: found[key] for key in kept} | {"quality": quality}
+                told[kind] = {key: found[key] for key in kept} | {"quality": quality.get(kind)}
     clip = {"difficulty": difficulty(reference, setup, simulator)} if options.scores else {}
     return rows | clip | ({"absent": absent} if absent else {})
 
@@ -242,10 +240,7 @@ def judge_motion(
 
 def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
     """Whether the motion is strict on the embedded rig too, the object where the reference has it."""
-    still = reference.q, reference.object_pose  # achieved states, which playing does not use
-    version, servo = setup.physics.version, setup.physics.profile(setup.hand)
-    played = Demonstration(reference.name, reference, motion.targets, *still, version, servo=servo)
-    strict: bool = score_on_arm(played, setup).metrics["success_strict"]
+    strict: bool = score_on_arm(to_play(reference, motion.targets, setup), setup).metrics["success_strict"]
     return bool(strict)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.policy import OnnxNetwork, Policy
-from dexhot.data.types import Demonstration, Reference
+from dexhot.data.types import Reference
 from dexhot.errors import UnreachableError
 from dexhot.evaluation.panel import Panel, of_controller, of_demonstration, play_panel
+from dexhot.evaluation.score import to_play
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.retargeting.placement import place
 from dexhot.simulation.setup import Setup
@@ -42,10 +43,8 @@ class PlacedPanel:
     def of_targets(self, targets: np.ndarray) -> Panel:
         """Of targets (T, 6+n) that were made for the recorded reference."""
         if (key := targets.tobytes()) not in self.known:
-            r, physics = self.reference, self.setup.physics
-            actions = carried(compose(r.placement, inverse(self.recorded.placement)), targets)
-            servo = physics.profile(self.setup.hand)
-            played = Demonstration(r.name, r, actions, r.q, r.object_pose, physics.version, servo=servo)
+            actions = carried(compose(self.reference.placement, inverse(self.recorded.placement)), targets)
+            played = to_play(self.reference, actions, self.setup)
             self.known[key] = play_panel(of_demonstration(played, self.setup), self.setup)
         return self.known[key]
 

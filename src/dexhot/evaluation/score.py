@@ -6,13 +6,20 @@ import numpy as np
 
 from dexhot.control.controllers import Playback
 from dexhot.control.time_warp import for_arm
-from dexhot.data.types import Demonstration, Rollout
+from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.rollout import compute
 from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.setup import Setup, load_setup
+
+
+def to_play(reference: Reference, targets: np.ndarray, setup: Setup) -> Demonstration:
+    """Targets (T, 6+n) as a demonstration that is to be played: the states it achieved, which playing does not use, are
+    the reference's."""
+    version, servo = setup.physics.version, setup.physics.profile(setup.hand)
+    return Demonstration(reference.name, reference, targets, reference.q, reference.object_pose, version, servo=servo)
 
 
 def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:

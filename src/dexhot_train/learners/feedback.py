@@ -19,6 +19,7 @@ import numpy as np
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.errors import FileFormatError
+from dexhot.evaluation.score import to_play
 from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import unfitted
 from dexhot.simulation.setup import load_setup
@@ -130,9 +131,7 @@ def _with_plans(
         if expected < limit:
             report(f"{item.name}: left out, its plan is expected to survive {expected:.2f} of the worlds")
             continue
-        setup, achieved = load_setup(item), (item.q, item.object_pose)  # which nothing here uses
-        servo = setup.physics.profile(setup.hand)
-        found.append(Demonstration(item.name, item, targets, *achieved, setup.physics.version, servo=servo))
+        found.append(to_play(item, targets, load_setup(item)))
     return found, spent
 
 
