@@ -304,13 +304,13 @@ def test_an_unknown_baseline_is_named(capsys, cache):
 def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_reference, lift_setup, monkeypatch):
     """A replay of the noisy copy has a small error against the copy, whatever its success against the clip."""
     monkeypatch.setattr(controllers, "difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0})
-    monkeypatch.setattr(controllers, "reference_quality", lambda *given: 0.5)
+    judged = []
+    monkeypatch.setattr(controllers, "reference_quality", lambda copy, simulator: judged.append(copy) or 0.5)
     shift = np.r_[0.0, 0.0, 0.2, np.zeros(4)]
 
     def higher(reference, hand, kind):  # an object that no hand has lifted that high
-        return replace(
-            reference, object_pose=reference.object_pose + shift * (np.arange(len(reference.q)) > 0)[:, None]
-        )
+        rise = (1.0 if kind == "noisy" else 2.0) * shift
+        return replace(reference, object_pose=reference.object_pose + rise * (np.arange(len(reference.q)) > 0)[:, None])
 
     monkeypatch.setattr(controllers, "disturbed", higher)
     options = replace(OPTIONS, controller="kinematic", baselines=(), trials=1, scores=True)
@@ -318,6 +318,8 @@ def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_referen
     row = rows["kinematic"]
     assert row["noisy"]["success_strict"] and row["noisy"]["perturbed"] == row["perturbed"]
     assert row["noisy"]["tracking_error"] == pytest.approx(row["tracking_error"] + 0.2, abs=0.01)
+    assert row["unreasonable"]["tracking_error"] == pytest.approx(row["tracking_error"] + 0.4, abs=0.01)
+    assert row["noisy"]["quality"] == 0.5 and row["unreasonable"]["quality"] is None and len(judged) == 1
     found = summarise([{"clip": "a", **rows}])["kinematic"]
     assert found["robustness_score"] == pytest.approx(0.5 / row["noisy"]["tracking_error"])
     assert found["unreasonable_success_strict"] == 1.0 and found["hard_to_track"] > 0
