@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from dexhot.data.keypoints import MIDDLE_MCP, WRIST
 from dexhot.errors import ClipError
@@ -22,6 +22,7 @@ from dexhot.fitting.frames import Frame, frame_view, some, thinning
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.row_kernels import mirror
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, ObjectModel, SceneState, object_at
 from dexhot.fitting.scene_terms import (
     Attraction,
@@ -427,9 +428,11 @@ class HandObjectTracker:
             narrow = max(1.0, widest * 0.5**k) if near is not None else max(1.0, widest * 0.75**k)
             A, g, cost = normal_equations(scene, terms, narrow)
             damped = A.copy()
-            damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
-            damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
-            step = -cho_solve(cho_factor(damped, check_finite=False, overwrite_a=True), g, check_finite=False)
+            damped.ravel()[:: UNKNOWNS + 1] *= 1.0 + self.recipe.solver["damping"]
+            damped.ravel()[:: UNKNOWNS + 1] += 1e-2 if near is None else 1e-6
+            _, step, failed = dposv(damped, -g)
+            if failed:
+                raise np.linalg.LinAlgError("the normal equations of a frame are not positive definite")
             step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
             state = state.plus(step)
         return state, A, cost
@@ -515,13 +518,9 @@ def normal_equations(
         rows = term.rows(scene, narrow)
         if not isinstance(term, Temporal):
             cost += rows.cost
-        if not len(rows.residual):
-            continue
-        columns = slice(rows.first, rows.first + rows.jacobian.shape[1])
-        root = np.sqrt(rows.weight)
-        half = rows.jacobian * root[:, None]
-        A[columns, columns] += half.T @ half  # of one array with itself: half the work
-        g[columns] += half.T @ (root * rows.residual)
+        if len(rows.residual):
+            rows.add_to(A, g)
+    mirror(A)
     return A, g, cost
 
 
@@ -541,6 +540,9 @@ def same(a: SceneState, b: SceneState) -> bool:
 
 def covariance(normal: np.ndarray) -> np.ndarray:
     """(57, 57) of a step of the state; what no term sees is known to 1 (rad or m)."""
-    found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
-    symmetric: np.ndarray = 0.5 * (found + found.T)
-    return symmetric
+    factor, failed = dpotrf(normal + np.eye(len(normal)))
+    if failed:
+        raise np.linalg.LinAlgError("the normal equations of a frame are not positive definite")
+    found: np.ndarray = dpotri(factor)[0].T  # LAPACK's upper triangle, by columns
+    mirror(found)
+    return found
