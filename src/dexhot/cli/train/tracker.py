@@ -40,7 +40,7 @@ class Tracker:
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
     backend: Literal["mujoco", "warp"] = "mujoco"
-    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU, for clips of one object."""
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
     trials: int = 20
     """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
     seed: int = 0
