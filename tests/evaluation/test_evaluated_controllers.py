@@ -72,7 +72,9 @@ def test_object_relative_replay_follows_the_object(lift_reference, lift_setup):
 
 
 def test_the_constant_is_the_mean_of_a_fitted_prior_and_left_out_without_one(lift_reference, lift_setup, monkeypatch):
-    row = evaluate_reference(lift_reference, lift_setup, replace(OPTIONS, controller="constant", baselines=(), trials=0))
+    row = evaluate_reference(
+        lift_reference, lift_setup, replace(OPTIONS, controller="constant", baselines=(), trials=0)
+    )
     assert list(row) == ["frozen", "replay", "absent"] and "no fitted prior" in row["absent"]["constant"]
     none = unfitted(16)
     fitted = replace(none, mean=np.full(len(none.mean), 1e-3))

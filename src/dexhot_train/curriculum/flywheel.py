@@ -107,7 +107,8 @@ def run_flywheel(
         raise DexhotError("a flywheel needs clips; the list is empty.")
     check_clips(clips, folder / TASKS)
     for clip in clips:
-        require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
+        given = load(Path(clip), Reference) if clip.endswith(".npz") else None
+        require_training(given.name if given else clip, given)
     if len(clips) < (needed := sum(options.sizes)):
         raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
     claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)

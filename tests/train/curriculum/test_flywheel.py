@@ -185,7 +185,9 @@ def test_the_demonstrations_of_a_stage_are_imitated_in_its_training(ways, clips,
     with pytest.raises(pytest.fail.Exception):
         run_flywheel(clips, imitating, tmp_path / "wheel", workers=1)
     curve = (tmp_path / "wheel" / "stage1" / "controller" / "curve.jsonl").read_text().splitlines()
-    assert curve and all(json.loads(line)["imitation_loss"] > 0 for line in curve), "eq. 4 of a clip with a demonstration"
+    assert curve and all(json.loads(line)["imitation_loss"] > 0 for line in curve), (
+        "eq. 4 of a clip with a demonstration"
+    )
 
 
 def test_a_wheel_mines_and_trains_with_the_servo_that_was_asked_for(ways, clips, tmp_path):

@@ -74,7 +74,7 @@ def run(args: Tracker) -> None:
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
     for clip in clips:
-        require_training(clip.reference.name)
+        require_training(clip.name, clip.reference)
     layout = tuple(LAYOUTS[args.layout])
     task = TaskOptions(action=args.action, layout=layout, rewards=args.reward, shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
