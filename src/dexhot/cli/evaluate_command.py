@@ -266,8 +266,8 @@ def _evaluate_controller(args: Args) -> None:
             absent.setdefault(absence, []).append(row["clip"])
     for clip, why in failed.items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
-    for (name, why), where in absent.items():
-        told_of = where[0] if len(where) == 1 else f"{len(where)} clips"
+    for (name, why), those in absent.items():
+        told_of = those[0] if len(those) == 1 else f"{len(those)} clips"
         console.print(f"{told_of}, {name}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]) if clips else 0)
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
