@@ -28,7 +28,7 @@ from dexhot.paths import cache_dir
 from dexhot.progress import track
 from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.retargeting.retarget import RetargetOptions, reference_kind, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.perturbation import worlds as named_worlds
@@ -95,6 +95,7 @@ def run(
     metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
     told = {
         "split": "quick" if quick else split,
+        "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows)),
         "options": asdict(options),
         "panel": panel_fractions(rows, len(clips)),
         "mujoco_mpc": "installed, not measured" if importlib.util.find_spec("mujoco_mpc") else "not installed",
@@ -175,7 +176,7 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
         name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
     }
     row["reachable"] = placed(reference)
-    row["in_hand_deg"] = reference.provenance.get("in_hand_deg")
+    row |= {"in_hand_deg": reference.provenance.get("in_hand_deg"), "reference_kind": reference_kind(reference)}
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor
         row["arm_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
