@@ -54,7 +54,7 @@ EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
     "replay": "the reference's targets, object-relative",
-    "constant": "the mean of the prior, object-relative",
+    "constant": "the mean of a fitted prior, object-relative",
     "planned": "plans before the start, then object-relative",
     "feedback": "the same plan, with the feedback network on its playback",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
@@ -374,8 +374,11 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
+    mean = load_prior(options.prior, reference).mean
+    if not mean.any():  # its targets are the row replay's
+        return PlayedMotion(reference.q, True, absent="there is no fitted prior (--prior)")
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-    return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
+    return PlayedMotion(space.targets(mean)[0], True)
 
 
 def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
