@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import following_object
-from dexhot.control.policy import OnnxNetwork
+from dexhot.control.policy import OnnxNetwork, check_card
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
@@ -202,6 +202,11 @@ def _evaluated(
     networks = {"policy": options.policy, **dict(options.policies)}
     if name in networks:
         network = OnnxNetwork(networks[name])
+        if name != "policy":  # one among others, which go on without it
+            try:
+                check_card(network.card, reference, setup.physics)
+            except DexhotError as e:
+                return str(e)
         row = judge_policy(reference, network, simulator, setup, options.trials, truth)
         return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
     played = "planned" if name == "feedback" else name
