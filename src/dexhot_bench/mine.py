@@ -67,15 +67,19 @@ def run(
     profile: str | None = None,
     split: str = "train",
     peers: bool = False,
+    structured: bool = True,
+    homotopy: int = 0,
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
     out: the folder of references and demonstrations, by default in the cache. split: "train", or "test" for the clips
     that nothing is chosen by. peers: plan the clips with CEM and MPPI too; `quick` does so for the three shortest.
+    structured: False mines by free knots alone. homotopy: tasks of the path on which a clip that fails is tried last.
     """
-    options = options or (QUICK if quick else FULL)
+    options = with_ways(options or (QUICK if quick else FULL), structured, homotopy)
     clips = clips or clips_of("quick" if quick else split)
-    out = check_folder(out or mined_dir("quick" if quick else split, profile), "$DEXHOT_CACHE")
+    folder = out or mined_dir("quick" if quick else split, profile, structured, homotopy)
+    out = check_folder(folder, "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
     mined = run_jobs(mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor)
     for (clip, *_), result in track(mined, "mining", len(clips)):
@@ -122,9 +126,15 @@ def clips_of(split: str) -> list[str]:
     return split_clips(split, splits("grab"))
 
 
-def mined_dir(split: str, profile: str | None) -> Path:
-    """Folder of the benchmark's plans."""
-    return cache_dir() / "mined" / split / (profile or load_hand("leap_right").servo)
+def with_ways(options: MineOptions, structured: bool = True, homotopy: int = 0) -> MineOptions:
+    """`options` without structured plans, or with a homotopy path of so many tasks."""
+    return replace(options, structured=options.structured if structured else 0, homotopy=homotopy or options.homotopy)
+
+
+def mined_dir(split: str, profile: str | None, structured: bool = True, homotopy: int = 0) -> Path:
+    """Folder of the benchmark's plans; those of other ways to mine have one of their own."""
+    ways = ([] if structured else ["no-structured"]) + ([f"homotopy{homotopy}"] if homotopy else [])
+    return cache_dir() / "mined" / split / "-".join([profile or load_hand("leap_right").servo, *ways])
 
 
 def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
