@@ -121,6 +121,9 @@ class Args:
     """fit: only these recipes (docs/fitting.md); default: all."""
     rig: Literal["sim", "sim-wire"] = "sim"
     """camera: the embedded rig, or the real drivers with protocol-level simulators of arm and hand."""
+    controller: Literal["playback", "planned"] = "playback"
+    """camera: playback of mined demonstrations, or planned from references: real drivers and camera, beside the
+    embedded rig with the truth."""
     contactpose: Annotated[Path | None, shown("FOLDER")] = None
     """fit: your copy of ContactPose, on which recipe contact is measured too; needs MANO (`dexhot models`)."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -145,6 +148,8 @@ def run(args: Args) -> None:
         raise DexhotError(f"--minutes belongs to `dexhot bench {'|'.join(RESUMABLE)}`, and must be positive.")
     if args.rig != "sim" and (args.name != "camera" or args.quick):
         raise DexhotError("--rig belongs to `dexhot bench camera` without --quick.")
+    if args.controller != "playback" and (args.name != "camera" or args.rig != "sim"):
+        raise DexhotError("--controller planned belongs to `dexhot bench camera` without --rig: it takes both rigs.")
     if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
         raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
@@ -192,6 +197,7 @@ def run(args: Args) -> None:
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
         "rig": args.rig if args.name == "camera" else None,
+        "controller": args.controller if args.name == "camera" else None,
         "dataset": args.dataset,
         "hand": args.hand,
         "policies": named_policies(args.policies),
