@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from dexhot.ros.track.shaper_node import ShaperNode  # noqa: E402
+from dexhot.ros.track.shaper_node import ShaperNode
 
 
 def test_a_target_takes_the_last_reading_before_its_stamp_whatever_has_arrived_since():
