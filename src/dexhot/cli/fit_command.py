@@ -24,8 +24,8 @@ class Args:
     trajectory file (.npz), a keypoint file (docs/hands.md), or a picture of a person with --recipe body."""
     object: Annotated[str | None, shown("NAME")] = None
     """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
-    evidence: Annotated[Path | None, shown("FILE.npz")] = None
-    """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
+    evidence: Annotated[Path | None, shown("FILE.npz|BAG")] = None
+    """Recording: what `dexhot perceive` wrote, or its --bag; default: <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
     handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
@@ -154,11 +154,12 @@ def _seen(args: Args, name: str) -> "tuple[Evidence, ObjectAsset | None]":
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
     from dexhot.objects.library import load_object
+    from dexhot.perception.bag import read_evidence
 
     source = args.evidence or Path(f"{name}.evidence.npz")
-    if not source.is_file():
+    if not source.exists():
         raise DexhotError(f"{source} does not exist: run `dexhot perceive {args.clip}` first, or give --evidence FILE.")
-    evidence = load(source, Evidence)
+    evidence = read_evidence(source) if source.is_dir() else load(source, Evidence)
     wanted = args.object or str(evidence.provenance.get("object") or "")
     if not wanted:
         raise DexhotError(
