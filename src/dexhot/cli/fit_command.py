@@ -25,7 +25,7 @@ class Args:
     object: Annotated[str | None, shown("NAME")] = None
     """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
     evidence: Annotated[Path | None, shown("FILE.npz|BAG")] = None
-    """Recording: what `dexhot perceive` wrote, or its --bag; default: <recording>.evidence.npz in the current folder."""
+    """Recording: what `dexhot perceive` wrote, or its --bag; default: <recording>.evidence.npz here."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
     handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
