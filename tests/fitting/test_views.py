@@ -16,7 +16,7 @@ from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.fitting.viewpoint import Viewpoint
-from dexhot.fitting.views import APART, frames_by_all, sights_of
+from dexhot.fitting.views import APART, frames_by_all, recorded_views
 from dexhot.geometry.poses import IDENTITY, inverse, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 
@@ -133,7 +133,7 @@ def test_what_one_camera_does_not_see_another_one_does(cameras):
 def test_an_object_pose_of_another_cameras_estimator_is_brought_into_the_scene(cameras):
     recordings, (evidence, beside), _ = cameras
     unmeasured = replace(evidence, object_pose=np.full_like(evidence.object_pose, np.nan))
-    frames = frames_by_all(sights_of(recordings, [unmeasured, beside]), "right")
+    frames = frames_by_all(recorded_views(recordings, [unmeasured, beside]), "right")
     assert np.allclose([frame.object_pose for frame in frames], evidence.object_pose, atol=1e-9)
 
 
@@ -144,16 +144,16 @@ def test_views_that_do_not_belong_together_are_refused(cameras):
         ([first, replace(second, world_T_camera=None)], "beside has no world_T_camera"),
     ):
         with pytest.raises(ClipError, match=said):
-            sights_of(recordings, evidences)
+            recorded_views(recordings, evidences)
     late = second.time + 2.0
     with pytest.raises(ClipError, match=r"beside has no frame within 10 ms of frame 0 of tiny, at 0.000 s .*2000 ms"):
-        sights_of([first, replace(second, time=late)], [evidences[0], replace(evidences[1], time=late)])
+        recorded_views([first, replace(second, time=late)], [evidences[0], replace(evidences[1], time=late)])
     with pytest.raises(ClipError, match="frame 12 of tiny"):
-        sights_of([first, second.frames(0, 12)], [evidences[0], evidences[1].cut(0, 12)])
+        recorded_views([first, second.frames(0, 12)], [evidences[0], evidences[1].cut(0, 12)])
     with pytest.raises(ClipError, match="2 recordings, but evidence of 1"):
-        sights_of([first, second], evidences[:1])
+        recorded_views([first, second], evidences[:1])
     with pytest.raises(ClipError, match="not of the recording beside"):
-        sights_of([first, second], [evidences[0], evidences[1].cut(0, 12)])
+        recorded_views([first, second], [evidences[0], evidences[1].cut(0, 12)])
 
 
 def test_the_frames_of_other_stamps_are_those_nearest_in_time(cameras):
@@ -161,7 +161,7 @@ def test_the_frames_of_other_stamps_are_those_nearest_in_time(cameras):
     (first, second), (evidence, beside), _ = cameras
     part, seen = first.frames(5, 9), evidence.cut(5, 9)
     off = second.time + 0.6 * APART
-    one, two = sights_of([part, replace(second, time=off)], [seen, replace(beside, time=off)])
+    one, two = recorded_views([part, replace(second, time=off)], [seen, replace(beside, time=off)])
     assert np.array_equal(two.recording.depth, second.depth[5:9]) and np.array_equal(two.recording.time, part.time)
     assert np.array_equal(two.evidence.labels, beside.labels[5:9]) and np.array_equal(two.evidence.time, part.time)
     assert one.at.camera_T_scene is None and np.allclose(two.at.camera_T_scene, BESIDE)

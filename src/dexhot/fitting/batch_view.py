@@ -11,7 +11,7 @@ from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.fitting.batch import RASTER_LABELS
 from dexhot.fitting.viewpoint import Viewpoint
-from dexhot.fitting.views import Sight
+from dexhot.fitting.views import RecordedView
 from dexhot.geometry.cameras import Intrinsics
 
 MARGIN = 0.15  # of the window's longer side, around everything that was seen
@@ -61,7 +61,9 @@ class BatchView:
         return found
 
 
-def views_of(sights: Sequence[Sight], sides: list[str], pixels: int, around: Sequence[str] = ()) -> list[BatchView]:
+def views_of(
+    sights: Sequence[RecordedView], sides: list[str], pixels: int, around: Sequence[str] = ()
+) -> list[BatchView]:
     """Of every camera (`view_of`)."""
     views = [view_of(one.recording, one.evidence, sides, pixels, around) for one in sights]
     for view, one in zip(views[1:], sights[1:]):

@@ -21,7 +21,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
-from dexhot.fitting.views import Sight
+from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 
 RENDER = ("image", "mask")
@@ -30,7 +30,7 @@ COLOUR_FRAMES = 8  # of which the object's colours are the median
 
 
 def fit_handypriors(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hand: SkinnedHand,

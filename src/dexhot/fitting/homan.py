@@ -20,7 +20,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
-from dexhot.fitting.views import Sight
+from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 from dexhot.humans.zones import contact_zones
 
@@ -29,7 +29,7 @@ INDEPENDENT = ("smoothness", "centroid", "local_contact", "collision")  # terms 
 
 
 def fit_homan(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hands: Sequence[SkinnedHand],

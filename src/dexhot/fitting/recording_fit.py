@@ -16,7 +16,7 @@ from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
 from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
-from dexhot.fitting.views import Sight, frames_by_all, sights_of
+from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 
@@ -58,7 +58,7 @@ def fit_recording(
         raise ClipError(f"recipe {recipe.name} needs an object; the hand alone is fitted with --recipe default.")
     convention = table.name if table else "mediapipe"
     tables = {hand.side: hand.table(convention) for hand in hands}
-    sights = sights_of(recordings, evidences)
+    sights = recorded_views(recordings, evidences)
     for hand in hands:
         frames = frames_by_all(sights, hand.side)
         if not any(_shown(f) for f in frames):
@@ -80,7 +80,7 @@ def _shown(frame: Frame) -> bool:
 
 
 def _track(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     asset: ObjectAsset | None,
     recipe: Recipe,
     hand: SkinnedHand,
@@ -165,7 +165,7 @@ def without_depth(recording: Recording, evidence: Evidence) -> tuple[Recording, 
 
 
 def _descend(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
@@ -174,7 +174,7 @@ def _descend(
 ) -> tuple[list[Scenes], ObjectSearch | None]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
-        sights = [Sight(*without_depth(one.recording, one.evidence), one.at) for one in sights]
+        sights = [RecordedView(*without_depth(one.recording, one.evidence), one.at) for one in sights]
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 

@@ -14,7 +14,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.scene import HandObjectScene, ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import Tracked
-from dexhot.fitting.views import Sight
+from dexhot.fitting.views import RecordedView
 from dexhot.geometry.poses import IDENTITY, compose, transform
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.humans.skin import KeypointTable, PosedHand
@@ -53,7 +53,7 @@ class RecordingFit:
 
 
 def fit_of(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     asset: ObjectAsset | None,
     model: ObjectModel | None,
     recipe: Recipe,

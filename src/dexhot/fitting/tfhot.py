@@ -26,7 +26,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel, object_at
 from dexhot.fitting.scene_terms import FrameView
-from dexhot.fitting.views import Sight, frames_by_all
+from dexhot.fitting.views import RecordedView, frames_by_all
 from dexhot.geometry.rotations import matrix_to_6d
 from dexhot.humans.skin import SkinnedHand
 from dexhot.humans.zones import contact_zones
@@ -35,7 +35,7 @@ COMPONENTS = 45  # of the pose: all angles
 
 
 def fit_tfhot(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hand: SkinnedHand,
@@ -63,7 +63,7 @@ def fit_tfhot(
 
 
 def _clouds(
-    sights: Sequence[Sight],
+    sights: Sequence[RecordedView],
     frames: Sequence[Frame],
     views: Sequence[BatchView],
     side: str,

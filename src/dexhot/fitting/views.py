@@ -19,7 +19,7 @@ APART = 0.010  # s between the stamps of two cameras that count as one moment: a
 
 
 @dataclass(frozen=True)
-class Sight:
+class RecordedView:
     """What one camera recorded and what was seen in it."""
 
     recording: Recording
@@ -27,7 +27,7 @@ class Sight:
     at: Viewpoint
 
 
-def sights_of(recordings: Sequence[Recording], evidences: Sequence[Evidence]) -> list[Sight]:
+def recorded_views(recordings: Sequence[Recording], evidences: Sequence[Evidence]) -> list[RecordedView]:
     """Each recording with its evidence and its camera's pose, those after the first reduced to the first one's moments.
 
     Raises ClipError where a recording has no evidence of its own, of several one is not calibrated, or has no frame at
@@ -36,11 +36,11 @@ def sights_of(recordings: Sequence[Recording], evidences: Sequence[Evidence]) ->
     if len(recordings) != len(evidences):
         raise ClipError(f"{len(recordings)} recordings, but evidence of {len(evidences)}: give each its own, in order.")
     first = recordings[0]
-    found = [Sight(first, evidences[0], Viewpoint(first.intrinsics))]
+    found = [RecordedView(first, evidences[0], Viewpoint(first.intrinsics))]
     for recording, evidence in zip(recordings[1:], evidences[1:]):
         check_evidence(recording, evidence)
         at = Viewpoint(recording.intrinsics, compose(inverse(_placed(recording)), _placed(first)))
-        found.append(Sight(*at_moments(first, recording, evidence), at))
+        found.append(RecordedView(*at_moments(first, recording, evidence), at))
     return found
 
 
@@ -71,7 +71,7 @@ def at_moments(first: Recording, recording: Recording, evidence: Evidence) -> tu
     return part, replace(evidence.at(nearest), time=first.time)
 
 
-def frames_by_all(sights: Sequence[Sight], side: str, with_pose: bool = True) -> list[Frame]:
+def frames_by_all(sights: Sequence[RecordedView], side: str, with_pose: bool = True) -> list[Frame]:
     """Frames of the first camera with those of the others beside. An object's pose that only another camera's estimator
     gives is brought into the first one's frame. Raises ClipError as `frames_of` does."""
     frames, *others = (frames_of(one.recording, one.evidence, side, with_pose) for one in sights)
