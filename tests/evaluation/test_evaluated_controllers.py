@@ -29,6 +29,8 @@ from dexhot.evaluation.controllers import (
 from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
+from dexhot.planning.prior import unfitted
+from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.placement import moved, place
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
@@ -69,9 +71,17 @@ def test_object_relative_replay_follows_the_object(lift_reference, lift_setup):
     assert replay.relative and not kinematic.relative and isinstance(replay, PlayedMotion)
 
 
-def test_the_constant_is_the_priors_mean(lift_reference, lift_setup):
-    unfitted = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)  # of mean zero
-    np.testing.assert_allclose(unfitted.targets, base_actions(lift_reference, lift_setup.physics), atol=1e-9)
+def test_the_constant_is_the_mean_of_a_fitted_prior_and_left_out_without_one(lift_reference, lift_setup, monkeypatch):
+    row = evaluate_reference(
+        lift_reference, lift_setup, replace(OPTIONS, controller="constant", baselines=(), trials=0)
+    )
+    assert list(row) == ["frozen", "replay", "absent"] and "no fitted prior" in row["absent"]["constant"]
+    none = unfitted(16)
+    fitted = replace(none, mean=np.full(len(none.mean), 1e-3))
+    monkeypatch.setattr(controllers, "load_prior", lambda path, reference: fitted)
+    constant = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)
+    space = StructuredPlans(lift_reference, lift_setup.physics, lift_setup.asset.symmetry.center)
+    np.testing.assert_array_equal(constant.targets, space.targets(fitted.mean)[0])
 
 
 SPLITS = {"train": ["a"], "test_unseen_object": ["b"], "test_unseen_clip": ["c"], "quick": ["a"]}
@@ -220,7 +230,7 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     monkeypatch.setattr(controllers, "human_clip", lambda name: lift if name == "grab/a" else None)
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
-    assert list(row)[3:] == ["frozen", "replay", "kinematic", "constant", "planned"] and row["in_hand_deg"] < 30.0
+    assert list(row)[3:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
 
 

@@ -260,9 +260,15 @@ def _evaluate_controller(args: Args) -> None:
             failed[clip] = str(result)
         else:
             rows.append(result)
-    absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
-    for clip, why in (failed | absent).items():
+    absent: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for absence in row.get("absent", {}).items():
+            absent.setdefault(absence, []).append(row["clip"])
+    for clip, why in failed.items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+    for (name, why), those in absent.items():
+        told_of = those[0] if len(those) == 1 else f"{len(those)} clips"
+        console.print(f"{told_of}, {name}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]) if clips else 0)
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
     told: dict[str, Any] = {}

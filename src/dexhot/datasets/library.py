@@ -1,10 +1,12 @@
 """The clips of the cache: trajectories/<dataset>/<clip>.npz, each a HandObjectTrajectory in the world frame; and
 clips/<hash>.npz, the files that were retargeted."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -112,11 +114,14 @@ def _recorded(folder: Path, changed: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.npz")):
         with suppress(*UNREADABLE):
-            made = header(path)["fields"].get("provenance", {})
-            group = made.get("group", made.get("split"))
-            if group in RECORDED:
-                found.setdefault(RECORDED[group], []).append(path.stem)
+            if split := recorded_split(header(path)["fields"].get("provenance", {})):
+                found.setdefault(split, []).append(path.stem)
     return {name: found[name] for name in RECORDED.values() if name in found}
+
+
+def recorded_split(provenance: Mapping[str, Any]) -> str:
+    """The split that an importer wrote into a clip's provenance; "" for none."""
+    return RECORDED.get(provenance.get("group", provenance.get("split")), "")
 
 
 def split_clips(split: str, named: dict[str, list[str]]) -> list[str]:

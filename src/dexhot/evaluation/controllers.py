@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import following_object
-from dexhot.control.policy import OnnxNetwork
+from dexhot.control.policy import OnnxNetwork, check_card
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
@@ -54,7 +54,7 @@ EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
     "replay": "the reference's targets, object-relative",
-    "constant": "the mean of the prior, object-relative",
+    "constant": "the mean of a fitted prior, object-relative",
     "planned": "plans before the start, then object-relative",
     "feedback": "the same plan, with the feedback network on its playback",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
@@ -199,6 +199,11 @@ def _evaluated(
     networks = {"policy": options.policy, **dict(options.policies)}
     if name in networks:
         network = OnnxNetwork(networks[name])
+        if name != "policy":  # one among others, which go on without it
+            try:
+                check_card(network.card, reference, setup.physics)
+            except DexhotError as e:
+                return str(e)
         row = judge_policy(reference, network, simulator, setup, options.trials, truth)
         return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
     played = "planned" if name == "feedback" else name
@@ -369,8 +374,11 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
+    mean = load_prior(options.prior, reference).mean
+    if not mean.any():  # its targets are the row replay's
+        return PlayedMotion(reference.q, True, absent="there is no fitted prior (--prior)")
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-    return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
+    return PlayedMotion(space.targets(mean)[0], True)
 
 
 def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:

@@ -14,6 +14,7 @@ from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
 from dexhot.datasets import splits
 from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.library import recorded_split
 from dexhot.datasets.scanned import generate_grasp
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
@@ -75,10 +76,13 @@ def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
     return human_clip(name)
 
 
-def require_training(name: str) -> None:
-    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ...")."""
+def require_training(name: str, reference: Reference | None = None) -> None:
+    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ..."). A `reference` also
+    says itself what its clip's importer recorded, where the clip is not in the cache or the name is a variation's."""
     dataset, _, clip = name.partition(",")[0].partition("/")
-    if held_out := [split for split, clips in splits(dataset).items() if split.startswith("test") and clip in clips]:
+    found = [split for split, clips in splits(dataset).items() if clip in clips]
+    found += [recorded_split(reference.provenance.get("trajectory", {}))] if reference else []
+    if held_out := [split for split in found if split.startswith("test")]:
         raise DexhotError(f"{name} is in the split {held_out[0]}: nothing may be trained on it; choose a train clip.")
 
 

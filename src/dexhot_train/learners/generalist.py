@@ -145,7 +145,7 @@ def card_for(demonstrations: Sequence[Demonstration], baseline: str = "object_re
         raise DexhotError(f"{twice[0]} is given twice: give each clip's demonstration once.")
     for d in demonstrations:
         if not (parent := _parent(d)).startswith(GENERATED):
-            require_training(parent)
+            require_training(parent, d.reference)
     first = demonstrations[0].reference
     setup = load_setup(first)
     name = f"{'feedback' if baseline == 'planned' else 'generalist'} of {len(names)} demonstrations"
