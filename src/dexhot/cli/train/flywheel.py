@@ -68,8 +68,8 @@ def run(args: Flywheel) -> None:
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
     tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
     options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))
-    files = lambda clip: clip.endswith(".npz") or Path(clip).is_dir()  # noqa: E731
-    words = ["dexhot train flywheel", *(Path(clip).name if files(clip) else clip for clip in args.clips)]
+    files = [clip.endswith(".npz") or Path(clip).is_dir() for clip in args.clips]
+    words = ["dexhot train flywheel", *(Path(clip).name if file else clip for clip, file in zip(args.clips, files))]
     words += ["--sizes", *map(str, args.sizes), *options_of(args, ("clips", "out", "sizes", "json", "workers"))]
     say = lambda line: console.print(line, highlight=False)  # noqa: E731
     workers = args.workers or os.cpu_count() or 1
