@@ -20,7 +20,7 @@ from dexhot.simulation.physics import load_physics
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NODES = sorted(p.stem for p in (share_dir() / "config" / "nodes").glob("*.yaml") if p.stem != "base")
 # What the nodes mean by these is not one thing: each has its own.
-APART = {"rate", "patience", "flush_period", "camera", "port", "loop"}
+APART = {"rate", "patience", "flush_period", "camera", "port", "loop", "feedback"}
 # Arguments that a graph answers itself before a node gets them, with its own default or choices.
 GRAPHS_OWN = {
     "reference",
@@ -46,6 +46,9 @@ COMMANDS = {
     "train.homotopy.Homotopy.easier": "dexhot_train.curriculum.homotopy.HomotopyOptions.how",
     "train.flywheel.Flywheel.sizes": "dexhot_train.curriculum.flywheel.FlywheelOptions.sizes",
     "train.flywheel.Flywheel.reward": "dexhot_train.curriculum.flywheel.FlywheelOptions.reward",
+    "train.flywheel.Flywheel.imitation": "dexhot_train.learners.tracker.IMITATION",
+    "train.flywheel.Flywheel.backend": "dexhot_train.learners.tracker.TrackerOptions.backend",
+    "train.tracker.Tracker.imitation": "dexhot_train.learners.tracker.IMITATION",
     "train.flywheel.Flywheel.budget": "dexhot_train.curriculum.homotopy.HomotopyOptions.budget",
     "train.demonstrations.Demonstrations.per_clip": "dexhot_train.curriculum.data_engine.EngineOptions.per_clip",
     "train.demonstrations.Demonstrations.kinds": "dexhot_train.curriculum.data_engine.EngineOptions.kinds",

@@ -10,6 +10,8 @@ of all stages so far:
    generator;
 3. more again; the generator's paths in place of the synthesised ones.
 
+Demonstrations of the data engine may be given: they are results of the first stage, mined already.
+
 Of each task the best result is kept, and only demonstrations above a reward supervise the controller. Every step leaves
 a file, so a run that was stopped goes on where it was.
 """
@@ -55,7 +57,7 @@ from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
 
 TASKS, GENERATOR, ERRORS = "tasks", "generator", "errors.json"
-DIRECT, PRIOR, PATH = "direct", "prior", "path"  # how a result was found
+DIRECT, PRIOR, PATH, GIVEN = "direct", "prior", "path", "given"  # how a result was found
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class FlywheelOptions:
     reward: float = 50.0  # smallest return of a demonstration that supervises
     trials: int = 4  # worlds per remaining task in which the controller's error is measured
     seed: int = 0
+    profile: str | None = None  # of the finger servos; None: the hand's own, or that of a reference's file
     homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
@@ -96,8 +99,10 @@ def run_flywheel(
     workers: int = 0,
     executor: str = "process",
     report: Callable[[str], object] = lambda line: None,
+    demonstrations: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Run the stages that are missing; returns the figures of each. `clips`: names or files of references.
+    `demonstrations`: files, as the data engine makes them; results of the first stage, beside what that draws.
 
     Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
     learn from, or a folder with another run.
@@ -106,12 +111,17 @@ def run_flywheel(
         raise DexhotError("a flywheel needs clips; the list is empty.")
     check_clips(clips, folder / TASKS)
     for clip in clips:
-        require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
+        given = load(Path(clip), Reference) if clip.endswith(".npz") else None
+        require_training(given.name if given else clip, given)
     if len(clips) < (needed := sum(options.sizes)):
         raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
-    claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
+    named = {stem(str(path)): path for path in demonstrations}
+    if twice := sorted(named.keys() & {stem(clip) for clip in clips}):
+        raise DexhotError(f"{twice[0]} is given as a clip and as a demonstration: leave one of them out.")
+    settings = {"options": asdict(options), "clips": sorted(clips)} | ({"given": sorted(named)} if named else {})
+    claim(folder, settings, command)
     ledger, stages = Ledger(folder), []
-    drawn: list[str] = []
+    drawn = [_take(path, folder, options, ledger) for path in demonstrations]
     controller: Path | None = None
     errors: dict[str, float] = {}
     for stage in range(1, len(options.sizes) + 1):
@@ -138,7 +148,7 @@ def run_flywheel(
                 "strict": sum(row["verdict"] == MADE for row in rows),
                 "demonstrations": len(taught),
                 "effective_paths": sum(bool(row.get("effective")) for row in rows),
-                "by": {way: sum(row.get("by") == way for row in rows) for way in (DIRECT, PRIOR, PATH)},
+                "by": {way: sum(row.get("by") == way for row in rows) for way in (DIRECT, PRIOR, PATH, GIVEN)},
                 "seconds_cpu": sum(row["seconds_cpu"] for row in rows),
                 "tracked": scores["tracked"],
                 "T_err_cm": scores["T_err_cm"],
@@ -171,6 +181,28 @@ def _draw(
     return [clip for clip in clips if stem(clip) in names]
 
 
+def _take(path: Path, folder: Path, options: FlywheelOptions, ledger: Ledger) -> str:
+    """Make a demonstration's file a result of the first stage; returns the file of its reference, the task's clip.
+    Raises DexhotError for one of a test clip or of another servo."""
+    made, name = load(path, Demonstration), stem(str(path))
+    require_training(made.provenance.get("parent", made.reference.name), made.reference)
+    if options.profile and made.servo != options.profile:
+        raise DexhotError(f"{path} is for the servo {made.servo}, the flywheel for {options.profile}.")
+    clip = folder / GIVEN / f"{name}.reference.npz"
+    if not clip.is_file():
+        save(made.reference, clip)
+    if name in ledger.names:
+        return str(clip)
+    gained = demonstration_return(made, task_of(str(clip), folder / TASKS))
+    spent = {key: made.provenance.get(key, 0) for key in ("seconds_cpu", "control_steps")}
+    made.provenance |= {"by": GIVEN, "path": [], "return": gained}
+    save(made, folder / "stage1" / f"{name}.npz")
+    row = {"name": name, "parent": str(clip), "kind": "stage 1", "stage": 1, "reason": "", "by": GIVEN}
+    verdict = MADE if made.scores.get("success_strict") else NO_SUCCESS
+    ledger.add(row | {"verdict": verdict, "object": made.reference.object_name, "return": gained} | spent)
+    return str(clip)
+
+
 def _mine(jobs: list[FlywheelJob], ledger: Ledger, workers: int, executor: str) -> None:
     """Mine those that have no row yet."""
     waiting = [job for job in jobs if stem(job.clip) not in ledger.names]
@@ -188,7 +220,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
         spent = {"seconds_cpu": process_time() - began, "control_steps": 0}
         return row | {"verdict": REFUSED, "reason": str(e), "by": ""} | spent
     by = min(found, key=lambda way: (not found[way].strict, found[way].error))
-    best, task = found[by], task_of(job.clip, job.folder / TASKS)
+    best, task = found[by], task_of(job.clip, job.folder / TASKS, job.options.profile)
     made = scored(task.reference, best.actions, task.setup, floating_simulator(task.reference, task.setup), [])
     steps = sum(result.control_steps for result in found.values())
     gained = demonstration_return(made, task)
@@ -211,7 +243,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
 
 def _results(job: FlywheelJob) -> dict[str, TaskResult]:
     """The task's results by way."""
-    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS)
+    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS, job.options.profile)
     found = {DIRECT: optimise(task, o)}
     if job.controller is not None:
         found[PRIOR] = optimise(task, o, start=prior_actions(task, job.controller))
@@ -281,7 +313,7 @@ def _train_generator(drawn: list[str], options: FlywheelOptions, folder: Path, r
     if not files:
         report("no path was effective: the last stage goes on with synthesised ones")
         return
-    tasks = [task_vector(task_of(clip, folder / TASKS)) for clip in drawn]
+    tasks = [task_vector(task_of(clip, folder / TASKS, options.profile)) for clip in drawn]
     pairs = np.stack([[vector_of(path) for path in pair] for pair in files])
     train_generator(np.stack(tasks), pairs, options.generator, folder / GENERATOR)
 
@@ -305,7 +337,7 @@ def _train(
             "easier clips or a smaller --reward."
         )
     refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
-    own = [_clip(clip, folder, taught.get(clip)) for clip in drawn if clip not in refused]
+    own = [_clip(clip, folder, options, taught.get(clip)) for clip in drawn if clip not in refused]
     how, threads = options.tracker, workers or 1
     with progress("training", counted=True) as job:
         learner, _ = train_tracker(
@@ -320,7 +352,7 @@ def _train(
     for clip in clips if stage < len(options.sizes) else ():
         if clip not in drawn:
             try:
-                one = [_clip(clip, folder, None)]
+                one = [_clip(clip, folder, options)]
             except DexhotError:
                 continue  # cannot be simulated; if drawn, it is refused then
             errors[clip] = evaluate_tracker(learner.actor, one, how.task, options.trials, threads)["T_err_cm"]
@@ -328,6 +360,6 @@ def _train(
     return policy, scores, errors
 
 
-def _clip(clip: str, folder: Path, demonstration: Demonstration | None) -> TaskClip:
-    task = task_of(clip, folder / TASKS)
+def _clip(clip: str, folder: Path, options: FlywheelOptions, demonstration: Demonstration | None = None) -> TaskClip:
+    task = task_of(clip, folder / TASKS, options.profile)
     return task_clip(task.reference, task.setup, demonstration)
