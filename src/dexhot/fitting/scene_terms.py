@@ -139,7 +139,7 @@ class HandMask:
     sigma: float = 2.5  # px of the full image
     most: float = 100.0  # px
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per vertex outside, px."""
         view, scale = self.view, self.view.scale
         ids, off, slopes = kernels.mask_rows(scene.seen_vertices, view.small, view.hand_distances, self.most / scale)
@@ -182,7 +182,7 @@ class Surface:
     reach: float = 0.03  # m
     visible_only: bool = True  # False: the vanilla loss, over the whole surface
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point and per seen vertex with a counterpart, m."""
         cloud = self.view.hand_cloud
         ids = scene.seen if self.visible_only else np.arange(len(scene.hand.vertices))
@@ -225,7 +225,7 @@ class FreeSpace:
     sigma: float = 0.006  # m
     margin: float = 0.010  # m, up to which noise explains it
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point, m along the optical axis."""
         view = self.view
         at = view.small, view.labels, view.measured, self.margin
@@ -247,7 +247,7 @@ class Penetration:
     sigma: float = 0.002  # m
     margin: float = 0.0  # m from the surface at which it begins
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per vertex inside, m; it moves both the hand and the object."""
         if scene.model is None:
             return nothing()
@@ -274,7 +274,7 @@ class Attraction:
     gate: float = 0.001  # m
     reach: float = 0.02  # m
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """Up to five residuals, m."""
         if scene.model is None:
             return nothing()
@@ -337,7 +337,7 @@ class Ground:
     weight: float = 0.05
     sigma: float = 0.003  # m
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point below, m."""
         low, off = row_kernels.below_plane(scene.hand.vertices, self.plane)
         ids, heights = NOTHING if scene.model is None else row_kernels.below_plane(scene.samples, self.plane)

@@ -61,6 +61,7 @@ START_ITERATIONS = 15
 LEAST_MEASURED, SKIN = 5, 0.008  # keypoints in space; m from skin to joint
 FAR_ASIDE, FAR_ALONG = 0.015, 0.03  # m, farther than their median errs; hidden joints lie behind what is measured
 FIRST_WIDE = 4.0
+SINGULAR = "the normal equations of a frame are not positive definite"
 
 
 @dataclass
@@ -484,7 +485,7 @@ class HandObjectTracker:
             damped.ravel()[:: UNKNOWNS + 1] += 1e-2 if near is None else 1e-6
             _, step, failed = dposv(damped, -g)
             if failed:
-                raise np.linalg.LinAlgError("the normal equations of a frame are not positive definite")
+                raise np.linalg.LinAlgError(SINGULAR)
             step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
             state = state.plus(step)
         return state, A, cost
@@ -637,7 +638,7 @@ def covariance(normal: np.ndarray) -> np.ndarray:
     """(57, 57) of a step of the state; what no term sees is known to 1 (rad or m)."""
     factor, failed = dpotrf(normal + np.eye(len(normal)))
     if failed:
-        raise np.linalg.LinAlgError("the normal equations of a frame are not positive definite")
+        raise np.linalg.LinAlgError(SINGULAR)
     found: np.ndarray = dpotri(factor)[0].T  # LAPACK's upper triangle, by columns
     mirror(found)
     return found
