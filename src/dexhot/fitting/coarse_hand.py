@@ -4,6 +4,7 @@ A mesh has a topology: MANO's (WiLoR, HaMeR) or the open hand's. Its model is fi
 gives 21 keypoints in MANO's convention, and these the same hand in the recipe's own model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import JOINTS, HandPose, KeypointTable, SkinnedHand
 
 BY_REGRESSOR = "hand_meshes"  # in an Evidence's provenance: side -> topology. Meshes that are not named are a truth's
-TOPOLOGIES = {"mano": mano, "open": open_hand}
+TOPOLOGIES: dict[str, Callable[[str], SkinnedHand]] = {"mano": mano, "open": open_hand}
 NAMES = {"mano": "mano", "open": "open_hand"}  # of the models
 CONVENTION = "mano"  # of the keypoints in between
 SIGMA = 0.003  # m, of a regressor's vertices
@@ -33,7 +34,8 @@ class CoarseHand:
     @property
     def known(self) -> np.ndarray:
         """(T,) bool."""
-        return np.isfinite(self.vertices).all(axis=(1, 2))
+        known: np.ndarray = np.isfinite(self.vertices).all(axis=(1, 2))
+        return known
 
 
 def coarse_hand(evidence: Evidence, side: str) -> CoarseHand | None:
