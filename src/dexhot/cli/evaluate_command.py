@@ -184,7 +184,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
-    from dexhot.data.types import PlanPrior
+    from dexhot.data.types import PriorCard
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import (
@@ -197,6 +197,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.evaluation.kept_rows import evaluate_kept
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.metrics.task_scores import generalization_score
+    from dexhot.planning.prior import prior_files
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
@@ -212,7 +213,7 @@ def _evaluate_controller(args: Args) -> None:
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
-        load(args.prior, PlanPrior)  # refused before the work if it is not one
+        load(prior_files(args.prior)[1], PriorCard)  # refused before the work if it is not one
     policy, feedback = (_network(path) for path in (args.file, args.feedback))
     check_names(args.baselines)
     named_splits = splits("grab")

@@ -316,7 +316,7 @@ def mean_known(values: list[Any]) -> float | None:
 
 def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """One refusing nothing, so that the table has what it would have done; `refused` says whether it would."""
-    prior = load_prior(options.prior, reference)
+    prior = load_prior(options.prior, reference, setup.asset)
     budget = PlannedOptions(options.seconds, options.rollouts, 0.0, seed=options.seed)
     before = time.process_time()
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
@@ -329,7 +329,7 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-    return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
+    return PlayedMotion(space.targets(load_prior(options.prior, reference, setup.asset).mean)[0], True)
 
 
 def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
