@@ -25,7 +25,7 @@ from dexhot_bench.policy import TRIES, tried
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.prior.fit import proposed
 from dexhot_train.prior.networks import fit_network
-from dexhot_train.prior.tries import ClipTries, TryOptions, collect, scene_of, tries_dir
+from dexhot_train.prior.tries import ClipTries, Run, TryOptions, collect, scene_of, tries_dir
 
 PARTS = 5
 UNFITTED = "unfitted"
@@ -37,7 +37,10 @@ Proposals = dict[str, np.ndarray]  # kind -> (tries, D) plans
 def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     """Metrics of each kind, and a row per clip. A full run that was stopped goes on."""
     options = QUICK if quick else TryOptions("grab")
-    run_here = lambda what: lambda function, jobs: track(run_jobs(function, jobs, workers), what, len(jobs))  # noqa: E731
+
+    def run_here(what: str) -> Run:
+        return lambda function, jobs: track(run_jobs(function, jobs, workers), what, len(jobs))
+
     clips, lost = collect(options, run_here("searching"))
     kept = Kept(None if quick else cache_dir() / "bench" / "prior.json", tries_dir(options).name)
     proposals = proposals_of(clips, 2 if quick else PARTS)
@@ -64,7 +67,7 @@ def parts(clips: list[ClipTries], count: int) -> np.ndarray:
 
 def proposals_of(clips: list[ClipTries], count: int) -> dict[str, Proposals]:
     """Clip -> what each kind proposes for it, fitted to the clips of the other parts."""
-    part, found = parts(clips, count), {clip.name: {} for clip in clips}
+    part, found = parts(clips, count), {clip.name: Proposals() for clip in clips}
     for k in range(count):
         shown = [clip for clip, own in zip(clips, part) if own != k]
         networks = {kind: fit_network(kind, shown) for kind in PRIORS}

@@ -30,7 +30,9 @@ PlanNetwork = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, n
 class Prior(Protocol):
     """Proposes plans of one reference."""
 
-    mean: np.ndarray  # (D,) alone it is the constant correction, or what is expected of this reference
+    @property
+    def mean(self) -> np.ndarray:
+        """(D,) alone it is the constant correction, or what is expected of this reference."""
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, D) plans to try: the bare reference, the mean, then draws."""

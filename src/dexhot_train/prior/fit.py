@@ -17,7 +17,7 @@ from dexhot.simulation.physics import load_physics
 from dexhot.versions import versions
 from dexhot_train.export import onnx_bytes
 from dexhot_train.prior.networks import fit_network
-from dexhot_train.prior.tries import HAND, ClipTries, Run, TryOptions, clips_for, collect
+from dexhot_train.prior.tries import ClipTries, Run, TryOptions, clips_for, collect
 from dexhot_train.training_clips import TERMS
 
 
@@ -54,7 +54,7 @@ def fit_prior(options: PriorOptions, run: Run, command: str, folder: Path | None
 
 def fitted(kind: str, clips: list[ClipTries], options: TryOptions, made: dict[str, object]) -> FittedPrior:
     """A prior of `kind` on these clips, with its card."""
-    hand, physics = load_hand(HAND), load_physics()
+    hand, physics = load_hand(options.hand), load_physics()
     named = physics.named(hand)
     of_grab = options.data == "grab" or any("grab" in clip.name for clip in clips)
     card = PriorCard(

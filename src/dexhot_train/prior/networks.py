@@ -30,6 +30,9 @@ class Keys(nn.Module):
     """(N, F) features -> (N, L) principal components of unit variance over the training clips; a clip like none of them
     is taken for one at FAR."""
 
+    center: Tensor
+    weights: Tensor
+
     def __init__(self, features: np.ndarray):
         super().__init__()
         deviation = features.std(axis=0)
@@ -44,8 +47,11 @@ class Keys(nn.Module):
         return torch.clamp((features - self.center) @ self.weights.T, -FAR, FAR)
 
 
-class Gaussian(nn.Module):
+class GaussianNetwork(nn.Module):
     """The same for every reference: mean (D,) and covariance (D, D) of plans."""
+
+    middle: Tensor
+    factor: Tensor
 
     def __init__(self, mean: np.ndarray, covariance: np.ndarray):
         super().__init__()
@@ -57,9 +63,13 @@ class Gaussian(nn.Module):
         return self.middle + noise @ self.factor.T + unused, self.middle[None] + 0.0 * features.sum()
 
 
-class Library(nn.Module):
+class LibraryNetwork(nn.Module):
     """The plans (P, D) of the clips whose keys are nearest, each in turn by choice, about them a spread (D, D); their
     mean."""
+
+    known: Tensor
+    labels: Tensor
+    factor: Tensor
 
     def __init__(self, features: np.ndarray, plans: np.ndarray, covariance: np.ndarray):
         super().__init__()
@@ -77,9 +87,11 @@ class Library(nn.Module):
         return near[which] + noise @ self.factor.T, near.mean(dim=0, keepdim=True)
 
 
-class Flow(nn.Module):
+class FlowNetwork(nn.Module):
     """A rectified flow (Liu et al. 2023) from the unfitted prior to plans, given the keys; its mean is where the
     bare reference, zero, flows to."""
+
+    sigma: Tensor
 
     def __init__(self, features: np.ndarray, size: int, seed: int):
         super().__init__()
@@ -118,11 +130,11 @@ def fit_network(kind: str, clips: Sequence[ClipTries], seed: int = 0) -> nn.Modu
     plans, features = np.stack([clip.plan for clip in clips]), np.stack([clip.features for clip in clips])
     sigma = plan_sigma((plans.shape[1] - 6) // 2)
     if kind == "constant":
-        return Gaussian(plans.mean(axis=0), np.diag((UNFITTED * sigma) ** 2)).eval()
+        return GaussianNetwork(plans.mean(axis=0), np.diag((UNFITTED * sigma) ** 2)).eval()
     if kind == "gaussian":
-        return Gaussian(plans.mean(axis=0), spread(plans, sigma)).eval()
+        return GaussianNetwork(plans.mean(axis=0), spread(plans, sigma)).eval()
     if kind == "library":
-        return Library(features, plans, np.diag((WIDTH * sigma) ** 2)).eval()
+        return LibraryNetwork(features, plans, np.diag((WIDTH * sigma) ** 2)).eval()
     return _fit_flow(clips, features, kind == "flow_of_tries", seed).eval()
 
 
@@ -135,9 +147,9 @@ def spread(plans: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return covariance
 
 
-def _fit_flow(clips: Sequence[ClipTries], features: np.ndarray, of_tries: bool, seed: int) -> Flow:
+def _fit_flow(clips: Sequence[ClipTries], features: np.ndarray, of_tries: bool, seed: int) -> FlowNetwork:
     """Flow matching: on a straight line from noise to a plan of a clip, the velocity is their difference."""
-    rng, model = np.random.default_rng(seed), Flow(features, len(clips[0].plan), seed)
+    rng, model = np.random.default_rng(seed), FlowNetwork(features, len(clips[0].plan), seed)
     with torch.no_grad():
         keys = model.keys(_tensor(features)).numpy()
     sigma = model.sigma.numpy()
@@ -155,7 +167,7 @@ def _fit_flow(clips: Sequence[ClipTries], features: np.ndarray, of_tries: bool, 
         shown = [_tensor(values) for values in (start + time * (wanted - start), time, seen)]
         loss = (model.velocity(*shown) - _tensor(wanted - start)).square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
     return model

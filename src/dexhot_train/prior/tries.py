@@ -16,6 +16,7 @@ import numpy as np
 from dexhot import __version__
 from dexhot.data.files import kind_of, load, replacing
 from dexhot.data.types import Demonstration, Reference
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError
 from dexhot.paths import PHYSICS, cache_dir
 from dexhot.planning.plan_features import plan_features
@@ -30,10 +31,8 @@ from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot_train.curriculum.variations import require_training
-from dexhot_train.human_clip import human_clip
 from dexhot_train.training_clips import training_clips
 
-HAND = "leap_right"
 KINDS = ("dexhot/reference", "dexhot/demonstration")  # files of a set
 ARRAYS = ("features", "plan", "plans", "world", "cost", "strict")  # of ClipTries
 Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # run(function, jobs) yields (job, result or exception)
@@ -45,6 +44,7 @@ class TryOptions:
 
     data: str = "parametric"
     sets: tuple[str, ...] = ()  # folders of references and demonstrations, besides
+    hand: str = "leap_right"
     seeds: int = 3  # searches per clip
     rollouts: int = 168  # of each search
     seed: int = 0
@@ -87,7 +87,7 @@ def clips_for(options: TryOptions) -> list[str]:
     return names[: options.clips or None]
 
 
-def scene_of(name: str) -> tuple[Reference, Setup]:
+def scene_of(name: str, hand: str = "leap_right") -> tuple[Reference, Setup]:
     """The reference of a clip by name, or of a file. Raises DexhotError for a clip of a test split."""
     if name.endswith(".npz"):
         item: Any = load(Path(name))
@@ -95,7 +95,7 @@ def scene_of(name: str) -> tuple[Reference, Setup]:
         require_training(reference.name)
         return reference, load_setup(reference)
     trajectory, asset = human_clip(name)
-    setup = Setup(load_hand(HAND), asset, load_physics())
+    setup = Setup(load_hand(hand), asset, load_physics())
     return retarget(trajectory, setup.hand, asset), setup
 
 
@@ -108,7 +108,7 @@ def tried(job: tuple[str, TryOptions, Path]) -> ClipTries:
             return ClipTries(
                 name, str(kept["object_name"]), **{key: kept[key] for key in ARRAYS}, kept=int(kept["kept"])
             )
-    reference, setup = scene_of(name)
+    reference, setup = scene_of(name, options.hand)
     trials = Trials(reference, floating_simulator(reference, setup))
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
     pose, survivors, rows = reference.object_pose[0], [], []
@@ -149,6 +149,6 @@ def collect(options: TryOptions, run: Run, folder: Path | None = None) -> tuple[
 
 def tries_dir(options: TryOptions) -> Path:
     """Where the clips' tries are kept; changes with the budget, the physics and the version."""
-    said = [options.seeds, options.rollouts, options.seed, options.keep, PHYSICS, __version__]
+    said = [options.hand, options.seeds, options.rollouts, options.seed, options.keep, PHYSICS, __version__]
     key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
     return cache_dir() / "tries" / key

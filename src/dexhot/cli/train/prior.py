@@ -18,6 +18,8 @@ class Prior:
     kind: Literal["constant", "gaussian", "library", "flow", "flow_of_tries"] = "gaussian"
     """The mean plan; a Gaussian; the plans of the clips most alike; flow matching on averaged plans, or on all tries by
     what they are worth."""
+    hand: str = "leap_right"
+    """Robot hand (`dexhot hand list`)."""
     sets: Annotated[tuple[Path, ...], shown("FOLDER")] = ()
     """Folders of further references or demonstrations to search on, as of `dexhot train demonstrations`."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -47,6 +49,7 @@ def run(args: Prior) -> None:
     from dexhot.datasets.licences import require_acceptance
     from dexhot.errors import MissingExtraError
     from dexhot.progress import track
+    from dexhot.robots.robot_hand import load_hand
     from dexhot_train.mining.executor import run_jobs
     from dexhot_train.training_clips import TERMS
 
@@ -62,7 +65,8 @@ def run(args: Prior) -> None:
         terms, accepted = f"Terms of the data: {TERMS[args.data]}.", acceptance(args.data, args.accept_licence)
         require_acceptance(f"a prior from {args.data}", terms, accepted, f"--accept-licence {args.data}")
     sets = tuple(str(folder) for folder in args.sets)
-    tries = TryOptions(args.data, sets, args.seeds, args.rollouts, args.seed, args.clips)
+    tries = TryOptions(args.data, sets, args.hand, args.seeds, args.rollouts, args.seed, args.clips)
+    load_hand(args.hand)  # refused before the work
     count = len(clips_for(tries))
     unsaid = ("out", "workers", "accept_licence", "force", "json", "sets")
     told_sets = ["--sets", *(folder.name for folder in args.sets)] if args.sets else []
