@@ -26,7 +26,7 @@ SHARE = 4  # a search over free knots has this part of the budget, 1 / SHARE
 
 
 @dataclass
-class _Candidate:
+class _OtherGrasp:
     """A grasp's parent, what tracks it best so far, and for how many frames that holds the object."""
 
     optimiser: Optimiser
@@ -42,17 +42,17 @@ class _Candidate:
 def through_grasps(task: HomotopyTask, options: HomotopyOptions) -> tuple[TaskResult, list[HomotopyTask]]:
     """The task's best result through `options.grasps` other grasps, within the options' budget for all of them
     together, and its parent's task; the kinematic reference, and no parent, where no grasp is better."""
-    return _Search(task, options).run()
+    return _GraspPath(task, options).run()
 
 
-class _Search:
-    """One task's search; its control steps are those of all grasps and of the judge."""
+class _GraspPath:
+    """One task's path; its control steps are those of all grasps and of the judge."""
 
     def __init__(self, task: HomotopyTask, options: HomotopyOptions):
         self.task, self.options, self.judge = task, options, Optimiser(task, options)
         self.best = self.judge.kinematic()
         self.parents: list[HomotopyTask] = []  # of the best result
-        self.candidates: list[_Candidate] = []
+        self.candidates: list[_OtherGrasp] = []
 
     @property
     def spent(self) -> int:
@@ -89,16 +89,16 @@ class _Search:
                 optimiser = Optimiser(parent, o)
             except DexhotError:  # the hand does not reach the object there
                 continue
-            candidate = _Candidate(optimiser, optimiser.kinematic(), 0)
+            candidate = _OtherGrasp(optimiser, optimiser.kinematic(), 0)
             self.candidates.append(candidate)
             self._improve(candidate, candidate.best)
             if not self.done:
                 self._improve(candidate, self._structured(candidate, TRIES, True))
 
-    def _structured(self, candidate: _Candidate, rollouts: int, draws: bool) -> TaskResult:
+    def _structured(self, candidate: _OtherGrasp, rollouts: int, draws: bool) -> TaskResult:
         return candidate.optimiser.structured(candidate.best, rollouts * len(self.task.reference.q), draws)
 
-    def _improve(self, candidate: _Candidate, found: TaskResult) -> None:
+    def _improve(self, candidate: _OtherGrasp, found: TaskResult) -> None:
         """Note the candidate's result, and judge it as the task's."""
         candidate.best, candidate.kept = found, kept_frames(candidate.optimiser, found.actions)
         judged = self.judge.evaluate(found.actions)
