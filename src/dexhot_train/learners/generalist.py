@@ -27,7 +27,7 @@ from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
 from dexhot_train.learners.lessons import Lesson, LessonOptions, Run, cached, demonstrated, held_out, teacher_survives
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.prior import TERMS
+from dexhot_train.training_clips import TERMS
 
 LAYOUT = "egocentric"
 
