@@ -61,7 +61,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
         metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
-        for name in BASELINES if first else ():
+        for name in (name for name in baselines if name in figures):  # constant needs a fitted prior
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
             metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}

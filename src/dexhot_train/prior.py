@@ -17,8 +17,8 @@ from dexhot import __version__
 from dexhot.data.files import replacing
 from dexhot.data.types import PlanPrior
 from dexhot.datasets import split_clips, splits
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError
-from dexhot.objects.shapes import SHAPES
 from dexhot.paths import PHYSICS, cache_dir
 from dexhot.planning.planned import SEARCHED
 from dexhot.planning.prior import fit, unfitted
@@ -31,14 +31,12 @@ from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot_train.human_clip import human_clip
 
 DATA = ("parametric", "grab")
 TERMS = {
     "parametric": "none: made from generated demonstrations alone",
     "grab": "GRAB's: for non-commercial scientific research; the prior carries them (dexhot datasets get grab)",
 }
-LIFTS = ("lift", "carry", "rotate")
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,7 @@ def clips_for(options: PriorOptions) -> list[str]:
     """Names of the training clips: parametric/KIND-SHAPE-SEED, or GRAB's train split. No test clip is among them."""
     if options.data not in DATA:
         raise DexhotError(f"no data {options.data!r} for a prior; one of {', '.join(DATA)}.")
-    if options.data == "grab":
-        names = [f"grab/{clip}" for clip in split_clips("train", splits("grab"))]
-    else:
-        names = [f"parametric/{kind}-{shape}-{seed}" for seed in range(100, 102) for kind in LIFTS for shape in SHAPES]
+    names = [f"{options.data}/{clip}" for clip in split_clips("train", splits(options.data))]
     return names[: options.clips or None]
 
 

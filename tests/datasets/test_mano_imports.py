@@ -7,16 +7,20 @@ from scipy.spatial.transform import Rotation
 
 from dexhot.cli import main
 from dexhot.data.files import save
-from dexhot.datasets import list_clips, load_clip, taco
+from dexhot.datasets import list_clips, load_clip, split_clips, splits, taco
+from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.mano_imports import get_grab_full, get_taco
+from dexhot.datasets.parametric import KINDS
 from dexhot.errors import ClipError, DexhotError, FileFormatError
 from dexhot.geometry.poses import lowest, transform
 from dexhot.geometry.rotations import to_xyzw
 from dexhot.humans.mano import mano_file
 from dexhot.objects import load_object
+from dexhot.objects.shapes import SHAPES
 from dexhot.retargeting.clip_checks import check_clip
 from dexhot.simulation.scans import make_object
+from dexhot_train.curriculum.variations import parent_clip
 
 
 def one_piece(name, vertices, faces, **options):
@@ -144,3 +148,33 @@ def test_clips_of_both_are_listed_and_saved(user, tmp_path):
     [info] = list_clips("grab_full")
     assert info.lift > 0.14 and info.hands == "right"
     save(load_clip(info.name), tmp_path / "copy.npz")
+
+
+def test_their_splits_are_those_that_the_importer_recorded_and_no_test_clip_is_trained_on(user):
+    """GRAB: test is subject s1; TACO: S0 to S3."""
+    for subject, name in (("s1", "cubesmall_lift"), ("s4", "cubesmall_pass_1")):
+        write_grab(user / "GRAB", subject=subject, name=name)
+    get_grab_full(user / "GRAB", one_piece, accept_licence=True)
+    assert splits("grab_full") == {"train": ["s4_cubesmall_pass_1"], "test": ["s1_cubesmall_lift"]}
+    assert splits("taco") == {}
+    write_taco(user / "TACO")
+    get_taco(user / "TACO", one_piece, accept_licence=True, repair=False)
+    assert splits("taco") == {"test_S0": ["20231105_019"]}
+    assert split_clips("S0", splits("taco")) == split_clips("test", splits("taco")) == ["20231105_019"]
+    with pytest.raises(DexhotError, match=r"'S1' has no clips"):
+        split_clips("S1", splits("taco"))
+    for held_out in ("grab_full/s1_cubesmall_lift", "taco/20231105_019", "parametric/lift-box-900"):
+        with pytest.raises(DexhotError, match="nothing may be trained on it"):
+            parent_clip(held_out)
+    parent_clip("grab_full/s4_cubesmall_pass_1")
+
+
+def test_every_generated_clip_of_a_split_is_one_and_no_seed_is_in_both():
+    named = splits("parametric")
+    for clip in (names[0] for names in named.values()):
+        human_clip(f"parametric/{clip}")
+    seeds = [{clip.rpartition("-")[2] for clip in names} for names in named.values()]
+    assert set(named) == {"train", "test"} and not seeds[0] & seeds[1]
+    assert all(
+        clip.split("-")[0] in KINDS and clip.split("-")[1] in SHAPES for names in named.values() for clip in names
+    )

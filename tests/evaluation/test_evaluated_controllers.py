@@ -29,6 +29,8 @@ from dexhot.evaluation.controllers import (
 from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
+from dexhot.planning.prior import unfitted
+from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.placement import moved, place
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
@@ -69,9 +71,17 @@ def test_object_relative_replay_follows_the_object(lift_reference, lift_setup):
     assert replay.relative and not kinematic.relative and isinstance(replay, PlayedMotion)
 
 
-def test_the_constant_is_the_priors_mean(lift_reference, lift_setup):
-    unfitted = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)  # of mean zero
-    np.testing.assert_allclose(unfitted.targets, base_actions(lift_reference, lift_setup.physics), atol=1e-9)
+def test_the_constant_is_the_mean_of_a_fitted_prior_and_left_out_without_one(lift_reference, lift_setup, monkeypatch):
+    row = evaluate_reference(
+        lift_reference, lift_setup, replace(OPTIONS, controller="constant", baselines=(), trials=0)
+    )
+    assert list(row) == ["frozen", "replay", "absent"] and "no fitted prior" in row["absent"]["constant"]
+    none = unfitted(16)
+    fitted = replace(none, mean=np.full(len(none.mean), 1e-3))
+    monkeypatch.setattr(controllers, "load_prior", lambda path, reference: fitted)
+    constant = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)
+    space = StructuredPlans(lift_reference, lift_setup.physics, lift_setup.asset.symmetry.center)
+    np.testing.assert_array_equal(constant.targets, space.targets(fitted.mean)[0])
 
 
 SPLITS = {"train": ["a"], "test_unseen_object": ["b"], "test_unseen_clip": ["c"], "quick": ["a"]}
@@ -217,19 +227,17 @@ def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_referenc
 
 
 def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, lift, lift_reference):
-    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0] if name == "grab/a" else None)
-    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    monkeypatch.setattr(controllers, "human_clip", lambda name: lift if name == "grab/a" else None)
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
-    assert list(row)[3:] == ["frozen", "replay", "kinematic", "constant", "planned"] and row["in_hand_deg"] < 30.0
+    assert list(row)[3:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
 
 
 def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
     monkeypatch, lift, lift_reference
 ):
-    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0])
-    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    monkeypatch.setattr(controllers, "human_clip", lambda name: lift)
     played = []
 
     def judged(demonstration, setup):
@@ -345,7 +353,7 @@ def test_scores_are_means_over_clips_of_what_was_tried():
 
 
 def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
-    monkeypatch.setattr("dexhot.datasets.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
+    monkeypatch.setattr(controllers, "splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
     seen = {}
 
     def run_jobs(function, jobs, workers):
@@ -366,7 +374,11 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
     monkeypatch.setattr("dexhot.metrics.task_scores.task_gap", lambda tasks, training: 0.6)
     assert main(["evaluate", "--controller", "planned", "--scores", "--panel", "--json"]) == 0
     shown = capsys.readouterr()
-    assert seen["clip_task"] == ["b", "t"] and seen["evaluate_kept"][0][1].scores and seen["evaluate_kept"][0][1].panel
+    assert (
+        [clip for clip, _ in seen["clip_task"]] == ["b", "t"]
+        and seen["evaluate_kept"][0][1].scores
+        and seen["evaluate_kept"][0][1].panel
+    )
     for words in ("generalisation score", "robustness score", "s_shape 3.000", "nearest train clip", "panel"):
         assert words in shown.err
     found = json.loads(shown.out.strip().splitlines()[-1])
@@ -375,11 +387,12 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
 
 
 def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
-    for named, known in (({"train": ["a"], "test_unseen_object": []}, "those that have: train"), ({}, "no split")):
-        monkeypatch.setattr("dexhot.datasets.splits", lambda name, named=named: named)
+    empty = {"train": ["a"], "test_unseen_object": []}
+    for named, known in ((empty, "the split 'test' has no clips; those that have: train"), ({}, "dataset with splits")):
+        monkeypatch.setattr(controllers, "splits", lambda name, named=named: named)
         assert main(["evaluate", "--controller", "planned"]) == 1
         said = " ".join(capsys.readouterr().err.split())
-        assert "the split 'test' has no clips" in said and known in said and "Traceback" not in said
+        assert known in said and "Traceback" not in said
 
 
 def test_feedback_is_judged_on_the_plan_of_planned(lift_reference, lift_setup, tmp_path):
@@ -395,3 +408,33 @@ def test_feedback_is_judged_on_the_plan_of_planned(lift_reference, lift_setup, t
     rows = evaluate_reference(lift_reference, lift_setup, replace(options, feedback=str(unsafe)))
     assert rows["feedback"]["perturbed"] == 0.0 and "jumps" in rows["feedback"]["refused"]
     assert main(["evaluate", "--controller", "replay", "--feedback", str(idle)]) == 1
+
+
+def test_a_thousand_worlds_are_judged_a_few_at_a_time_and_the_same(judged, monkeypatch):
+    whole = judged("replay", 5)
+    monkeypatch.setattr(controllers, "TOGETHER", 2)
+    assert judged("replay", 5) == whole and whole["envs"] == 5
+
+
+def test_policies_are_rows_under_their_names(lift_reference, lift_setup, tmp_path, capsys, cache):
+    files = [
+        write_policy(tmp_path / name, lift_reference, lift_setup.physics, bias, provenance={"control_steps": k})
+        for k, (name, bias) in enumerate((("ppo", 0.0), ("omnigrasp", 0.5)))
+    ]
+    named = tuple((path.stem, str(path)) for path in files)
+    options = replace(OPTIONS, controller="replay", baselines=(), policies=named, trials=1)
+    rows = evaluate_reference(lift_reference, lift_setup, options)
+    assert rows["ppo"]["perturbed"] == rows["replay"]["perturbed"] and rows["omnigrasp"]["perturbed"] == 0.0
+    assert [summarise([{"clip": "a", **rows}])[name]["training_steps"] for name, _ in named] == [0, 1]
+    command = ["evaluate", "--controller", "replay", "--policies"]
+    assert main([*command, "ppo"]) == 1 and "NAME=FILE" in capsys.readouterr().err
+    assert main([*command, f"replay={files[0]}"]) == 1 and "names another row" in capsys.readouterr().err
+
+
+def test_a_clip_is_of_the_dataset_the_hand_and_the_servo_profile_that_were_asked_for(monkeypatch, lift):
+    asked = []
+    monkeypatch.setattr(controllers, "human_clip", lambda name: asked.append(name) or lift)
+    options = replace(OPTIONS, dataset="taco", hand="allegro_right", profile="dextrack")
+    reference, setup = controllers.clip_reference("a", options)
+    assert asked == ["taco/a"] and reference.hand == setup.hand.name == "allegro_right"
+    assert setup.physics.servo == "dextrack" and reference.provenance["servo"] == "dextrack"

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from box_hand import box_hand
 from dexhot.control.shaper import HandShaper
 from dexhot.geometry.poses import make_pose, matrix_to_pose
 from dexhot.geometry.rotations import quat_angle, rotation_error, rotvec_to_quat
@@ -14,6 +15,7 @@ from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
 from dexhot.robots.kinematics.hand import HandModel
+from dexhot.robots.kinematics.points import HandPoints
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist, wrist_angles, wrist_to_palm
 from dexhot.robots.mjcf import VISUAL_GROUP
 from dexhot.robots.robot_hand import load_hand
@@ -141,3 +143,15 @@ def test_kinematics_and_the_shaper_have_no_looks():
     models = [ArmKinematics(HAND).model, HandShaper(HAND, BASE, load_physics()).scene.model]
     for model in models:
         assert VISUAL_GROUP not in model.geom_group
+
+
+@pytest.mark.parametrize("name", ["leap_right", "boxes"])
+def test_the_points_for_state_estimation_have_the_jacobian_of_their_differences(name, tmp_path):
+    """Also of a hand whose joints follow each other."""
+    hand = HAND if name == "leap_right" else load_hand(box_hand(tmp_path))
+    points, step = HandPoints(hand), 1e-6
+    q = np.concatenate([ARM_Q[0], 0.4 * hand.lower + 0.6 * hand.upper])
+    found, J = points.linearised(q)
+    np.testing.assert_array_equal(found, points(q))
+    numeric = [(points(q + step * e) - points(q - step * e)).ravel() / (2 * step) for e in np.eye(len(q))]
+    np.testing.assert_allclose(J, np.transpose(numeric), atol=1e-7)

@@ -5,17 +5,19 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
+from scipy.spatial import ConvexHull
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from dexhot.data.files import save
 from dexhot.data.topics import FIT_FIELDS, HAND_POINTS, OBJECT_STATE
-from dexhot.geometry.poses import compose, inverse
+from dexhot.geometry.cameras import pinhole
+from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.process import bring_down
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import keypoint_cloud
+from dexhot.ros.see.camera_messages import camera_info, image, keypoint_cloud
 from dexhot.ros.see.hand_object_filter_node import HandObjectFilterNode
 from dexhot.ros.supervise.supervisor_node import SupervisorNode
 from dexhot.safety.inputs import InputMonitor
@@ -244,3 +246,33 @@ def test_a_fitted_hand_that_is_not_finite_is_refused(person):
     with pytest.raises(RefusedError, match="not finite"):
         node.on_fit(hand(0, sigma=np.nan))
     assert clouds == []
+
+
+def test_with_masks_the_labels_of_images_without_a_pose_correct_the_place(bench, shipped, tmp_path, cache):
+    """A lab's segmentation goes on where the pose is lost. Labels of an image with a pose add nothing."""
+    place = " ".join(str(x) for x in PLACE)
+    path = str(save(shipped.reference, tmp_path / "reference.npz"))
+    node = bench.start(HandObjectFilterNode(), reference=path, static_transforms=[f"world {FRAME} {place}"], masks=True)
+    assert node.state == "active", node.resting
+    told = Told(node, shipped)
+    told.run(range(30))
+    camera = pinhole(320, 240, 42.0)
+    header = Header(stamp=messages.to_stamp(BEGIN + 25 * TICK), frame_id=FRAME)
+    node.on_camera(camera_info(header, camera))
+    pose = node.filter.estimate().object_pose
+    points = camera.project(transform(inverse(PLACE), transform(pose + [0.004, 0, 0, 0, 0, 0, 0], node.hull)))
+    lines = ConvexHull(points).equations
+    v, u = np.mgrid[:240, :320]
+    labels = 2 * (np.stack([u, v], -1) @ lines[:, :2].T + lines[:, 2] <= 0).all(-1).astype(np.uint8)
+    assert labels.sum() > 100
+    with_pose = Header(stamp=messages.to_stamp(BEGIN + 24 * TICK), frame_id=FRAME)
+    node.on_labels(image(with_pose, labels))
+    assert node.values["masks"] == 0
+    for k in range(30, 60):
+        told.joints(k)
+        header.stamp = messages.to_stamp(BEGIN + k * TICK)
+        node.on_labels(image(header, labels))
+    assert node.values["masks"] == 30
+    assert node.filter.estimate().object_pose[0] - pose[0] > 0.002
+    with pytest.raises(RefusedError, match="camera's size"):
+        node.on_labels(image(header, labels[:100]))

@@ -11,7 +11,7 @@ from dexhot.geometry.cameras import pinhole
 from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot.tracking.contact_dynamics import carry
 from dexhot.tracking.hand_object_filter import HandObjectFilter, HandObjectOptions
-from dexhot.tracking.observations import SeenCentre, SeenFrame, SeenKeypoints, SeenPixels, SeenPose
+from dexhot.tracking.observations import SeenCentre, SeenFrame, SeenJoints, SeenKeypoints, SeenPixels, SeenPose
 
 DT = 1 / 30
 HAND = np.random.default_rng(5).uniform(-0.05, 0.05, (21, 3)) + [0.1, 0.0, 0.6]
@@ -168,6 +168,42 @@ def test_a_fitted_frames_covariance_weighs_its_keypoints():
     f.observe(12 * DT, SeenFrame(SeenKeypoints(shifted, covariance), SeenPose(pose, SURE)))
     gain = (f.estimate().keypoints - before).mean(axis=1) / 0.006
     assert gain[0] > 0.8 and gain[1:].mean() < 0.6
+
+
+def chain(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Three points of two joints about z, 0.5 and 0.1 m long, and their Jacobian."""
+
+    def points(q):
+        a, b = q[0], q[0] + q[1]
+        elbow = 0.5 * np.array([np.cos(a), np.sin(a), 0.0])
+        tip = elbow + 0.1 * np.array([np.cos(b), np.sin(b), 0.0])
+        return np.array([elbow, 0.5 * (elbow + tip), tip])
+
+    step = 1e-6
+    J = [(points(q + step * e) - points(q - step * e)).ravel() / (2 * step) for e in np.eye(2)]
+    return points(q), np.array(J).T
+
+
+def test_joints_are_points_with_the_covariance_of_the_kinematics():
+    """Against 20,000 samples of the joints' noise; all points move with the first joint."""
+    q, sigma, rng = np.array([0.4, 0.7]), np.array([0.01, 0.05]), np.random.default_rng(0)
+    hand = SeenJoints(q, chain, sigma, noise=0.001).hand
+    samples = [chain(x)[0].ravel() for x in q + sigma * rng.normal(size=(5000, 2))]
+    sampled = np.cov(np.array(samples).T) + 0.001**2 * np.eye(9)
+    np.testing.assert_allclose(hand.noise, sampled, atol=0.06 * np.abs(sampled).max())
+    np.testing.assert_array_equal(hand.points, chain(q)[0])
+
+
+def test_joints_start_and_move_a_robots_hand():
+    f = HandObjectFilter(keypoints=3)
+    assert f.observe(0.0, SeenJoints(np.zeros(2), chain, 0.01))
+    for k in range(1, 30):
+        q = np.array([0.02 * k, 0.03 * k])
+        assert f.observe(k * DT, SeenJoints(q, chain, 0.01))
+    e = f.estimate()
+    assert e.hand == "tracked" and np.linalg.norm(e.keypoints - chain(q)[0], axis=1).max() < 0.01
+    across = e.keypoint_covariance()[1::3, 1::3]
+    assert across[0, 2] / np.sqrt(across[0, 0] * across[2, 2]) > 0.5, "points of one arm err together"
 
 
 def test_a_symmetric_object_that_flips_stays():
@@ -389,6 +425,8 @@ def test_the_wrist_and_its_covariance():
         SeenCentre(np.array([0.0, np.inf, 0.0])),
         SeenKeypoints(HAND, 0.0),
         SeenKeypoints(HAND[:5]),
+        SeenJoints(np.array([0.0, np.nan]), chain, 0.01),
+        SeenJoints(np.zeros(2), chain, np.inf),
     ],
 )
 def test_what_cannot_be_used_is_refused(seen):

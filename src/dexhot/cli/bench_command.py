@@ -20,6 +20,7 @@ BENCHMARKS = {
     "mine": "dexhot_bench.mine",
     "demonstrations": "dexhot_bench.demonstrations",
     "policy": "dexhot_bench.policy",
+    "dextrack": "dexhot_bench.dextrack",
     "sim": "dexhot_bench.sim",
     "assist": "dexhot_bench.assist",
     "loop": "dexhot_bench.loop",
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "video": "dexhot_bench.video",
     "camera": "dexhot_bench.camera",
 }
+DEXTRACK = ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15")  # tables; 2, 7 and 8 are a campaign's
 RESUMABLE = ("fit", "assist", "video", "camera")  # they keep what is measured, and go on with the rest
 
 
@@ -50,6 +52,7 @@ class Args:
             "mine",
             "demonstrations",
             "policy",
+            "dextrack",
             "sim",
             "assist",
             "loop",
@@ -72,7 +75,8 @@ class Args:
     quick: bool = False
     """Finish within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
+    """mine, physics, dextrack: profile of the finger servos (config/servos.yaml); default: the hand's own; dextrack:
+    the paper's."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
     peers: bool = False
@@ -85,8 +89,23 @@ class Args:
     """assist: expert motions; default: adroit/experts.npz in the cache."""
     steps: int = 0
     """assist: control steps of PPO for each agent of tables II to IV, whose cells are null without."""
-    table: Literal["I", "II", "III", "IV"] | None = None
-    """assist: this table of the paper alone."""
+    table: Annotated[str | None, shown("TABLE")] = None
+    """assist (I to IV), dextrack (1, 4 to 6, 9 to 13, 15): this table of the paper alone."""
+    dataset: Annotated[str, shown("DATASET")] = ""
+    """dextrack: grab (default), or grab-full or taco where they are imported."""
+    envs: int = 20
+    """dextrack: perturbed worlds per clip; the paper has 1,000."""
+    hand: Annotated[str, shown("HAND")] = ""
+    """dextrack: the robot hand; default: allegro_right, the paper's in simulation."""
+    policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
+    """dextrack: policies (.onnx) as rows: ppo_tracking, ppo_omnigrasp, without_data_homotopy, without_data, ours;
+    both_ppo_tracking, both_ours (table 4); fraction_0.1 (table 6)."""
+    flywheel: Annotated[Path | None, shown("FOLDER")] = None
+    """dextrack: of `dexhot train flywheel`: its last controller as ours, --fractions (table 6), hours (table 10)."""
+    campaign: Annotated[Path | None, shown("FOLDER")] = None
+    """dextrack: of `dexhot evaluate --rig`, for table 13."""
+    clips: int = 0
+    """dextrack: of each split the first so many clips; 0: all."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
@@ -112,6 +131,8 @@ def run(args: Args) -> None:
     """Run one benchmark and print its figures."""
     import json
 
+    from dexhot.cli.evaluate_command import named_policies
+
     if args.soak and args.name != "faults":
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
@@ -126,17 +147,27 @@ def run(args: Args) -> None:
         raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
-    if args.profile and args.name not in ("mine", "physics"):
-        raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
+    if args.profile and args.name not in ("mine", "physics", "dextrack"):
+        raise DexhotError(
+            "--profile belongs to `dexhot bench mine`, `dexhot bench physics` and `dexhot bench dextrack`."
+        )
     if args.meshes and args.name != "objectpose":
         raise DexhotError("--meshes belongs to `dexhot bench objectpose`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
-    if (args.experts or args.steps or args.table) and args.name != "assist":
-        raise DexhotError("--experts, --steps and --table belong to `dexhot bench assist`.")
-    at_least(0, steps=args.steps)
+    if (args.experts or args.steps) and args.name != "assist":
+        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
+    tables = {"assist": ("I", "II", "III", "IV"), "dextrack": DEXTRACK}
+    if args.table and args.table not in tables.get(args.name, ()):
+        known = "; ".join(f"`dexhot bench {name}`: {', '.join(its)}" for name, its in tables.items())
+        raise DexhotError(f"no table {args.table} of {args.name}; tables: {known}.")
+    papers = (args.dataset, args.hand, args.policies, args.flywheel, args.campaign, args.clips, args.envs != 20)
+    if any(papers) and args.name != "dextrack":
+        mine = "--dataset, --envs, --hand, --policies, --flywheel, --campaign and --clips"
+        raise DexhotError(f"{mine} belong to `dexhot bench dextrack`.")
+    at_least(0, steps=args.steps, clips=args.clips, envs=args.envs)
     if args.table and args.quick:
         raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
     given: dict[str, Any] = {
@@ -154,8 +185,15 @@ def run(args: Args) -> None:
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
         "rig": args.rig if args.name == "camera" else None,
+        "dataset": args.dataset,
+        "hand": args.hand,
+        "policies": named_policies(args.policies),
+        "flywheel": args.flywheel,
+        "campaign": args.campaign,
+        "clips": args.clips,
     }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value}
+    given |= {"envs": args.envs} if args.name == "dextrack" and not args.quick else {}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value or name == "envs"}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])

@@ -41,9 +41,10 @@ class Args:
     one that is strict in the nominal world, with the clip placed where the arm reaches it."""
     scores: bool = False
     """Controller: also DexTrack's scores (eq. 15-26): on noisy and on unreasonable references, generalisation from
-    GRAB's train clips, difficulty of the clips (table 15)."""
+    the dataset's train clips, difficulty of the clips (table 15)."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one used for mining."""
+    """Profile of the finger servos (config/servos.yaml); default: the one a Demonstration was mined for; controller:
+    the hand's own; dextrack is the paper's."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
@@ -52,15 +53,20 @@ class Args:
         Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"],
         shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
     ] = ""
-    """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
-    split: Literal["train", "test"] = "test"
-    """Controller: the clips. Nothing is ever tuned on the test clips."""
+    """Without a file: evaluate this controller on clips, beside its baselines."""
+    dataset: Annotated[str, shown("DATASET")] = "grab"
+    """Controller: grab, or another imported dataset with splits (grab-full, taco), or parametric."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Controller: the robot hand (`dexhot hand list`); allegro_right is the paper's in simulation."""
+    split: Annotated[str, shown("SPLIT")] = "test"
+    """Controller: the clips: train, test, or one of the test splits (TACO: S0 to S3). Nothing is ever tuned on the test
+    clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split. Rig: the campaign's clips, or files (references, demonstrations)."""
     reference: Annotated[Path | None, shown("REFERENCE|DEMONSTRATION")] = None
     """Controller: evaluate on this file instead of a split, as the graph plays it; a specialist needs its own."""
-    trials: int = 20
-    """Controller: perturbed worlds (worlds_v2) per clip."""
+    trials: Annotated[int, tyro.conf.arg(aliases=["--envs"])] = 20
+    """Controller: perturbed worlds (worlds_v2) per clip; the paper's rows have 1,000."""
     planning_seconds: float = 2.0
     """Controller planned: CPU time of planning per clip, s, on one core."""
     planning_rollouts: int = 0
@@ -76,6 +82,8 @@ class Args:
     baselines: Annotated[tuple[str, ...], shown("NAME ...")] = BASELINES
     """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
     frames at a time, after DGrasp), planned, demonstration (--demonstrations)."""
+    policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
+    """Controller: further rows, each a policy (.onnx) under a name of its own, as the learned baselines."""
     demonstrations: Annotated[str, shown("FOLDER")] = ""
     """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
     as tracking results."""
@@ -132,8 +140,8 @@ def run(args: Args) -> None:
         raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
-    if args.scores:
-        raise DexhotError("--scores belongs to --controller, or a policy.")
+    if args.scores or args.policies:
+        raise DexhotError("--scores and --policies belong to --controller, or a policy.")
     if args.file is None:
         raise DexhotError("give a FILE to evaluate, or --controller planned --split test.")
     if args.out:
@@ -185,12 +193,12 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
     from dexhot.data.types import PlanPrior
-    from dexhot.datasets import splits
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import (
         EvaluationOptions,
         check_names,
         clips_named,
+        dataset_splits,
         evaluate_file,
         summarise,
     )
@@ -198,24 +206,31 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.metrics.task_scores import generalization_score
     from dexhot.progress import track
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.mining.executor import run_jobs
 
     if args.out or (args.file and args.controller):
         raise DexhotError("--controller, or a policy, is evaluated on clips: it takes no FILE beside it, or --out.")
     if args.arm and args.file is not None:
         raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
-    if args.profile or args.physics != PHYSICS:
-        raise DexhotError(
-            f"--profile and --physics belong to a Demonstration; controllers are evaluated in physics {PHYSICS}."
-        )
+    if args.physics != PHYSICS:
+        raise DexhotError(f"--physics belongs to a Demonstration; controllers are evaluated in physics {PHYSICS}.")
+    if args.reference is not None and (args.dataset, args.hand, args.profile) != ("grab", "leap_right", None):
+        raise DexhotError("--reference has a hand and a profile of its own: leave out --dataset, --hand, --profile.")
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
         load(args.prior, PlanPrior)  # refused before the work if it is not one
     policy, feedback = (_network(path) for path in (args.file, args.feedback))
-    check_names(args.baselines)
-    named_splits = splits("grab")
+    policies = named_policies(args.policies)
+    check_names(args.baselines, tuple(name for name, _ in policies))
+    load_hand(args.hand)
+    if args.profile:
+        servo_profile(args.profile)
+    dataset = args.dataset.replace("-", "_")
+    named_splits = dataset_splits(dataset)
     clips = clips_named(args.split, list(args.clips) or None, named_splits)
     budget = args.planning_seconds, args.planning_rollouts
     options = EvaluationOptions(
@@ -231,6 +246,10 @@ def _evaluate_controller(args: Args) -> None:
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
         panel=args.panel,
         scores=args.scores,
+        dataset=dataset,
+        hand=args.hand,
+        profile=args.profile,
+        policies=policies,
     )
     rows, failed = [], {}
     if args.reference is not None:
@@ -241,26 +260,33 @@ def _evaluate_controller(args: Args) -> None:
             failed[clip] = str(result)
         else:
             rows.append(result)
-    absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
-    for clip, why in (failed | absent).items():
+    absent: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for absence in row.get("absent", {}).items():
+            absent.setdefault(absence, []).append(row["clip"])
+    for clip, why in failed.items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+    for (name, why), those in absent.items():
+        told_of = those[0] if len(those) == 1 else f"{len(those)} clips"
+        console.print(f"{told_of}, {name}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]) if clips else 0)
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
     told: dict[str, Any] = {}
     if args.scores:
         told["difficulty"] = {name: float(np.mean([row["difficulty"][name] for row in rows])) for name in DIFFICULTY}
         if clips:
-            told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], args.workers)
+            told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], options, args.workers)
             for found in figures.values():
                 found["generalization_score"] = generalization_score(gap, [found["tracking_error"]])
     _show_clips(rows, list(figures))
-    where = args.reference.name if args.reference else f"{args.split}, {len(rows)} clips"
-    _show_figures(figures, f"{where}, {args.trials} worlds each")
+    where = args.reference.name if args.reference else f"{args.dataset}, {args.split}, {len(rows)} clips"
+    _show_figures(figures, f"{where}, {args.hand}, {args.trials} worlds each")
     if told:
         for line in _score_lines(told):
             console.print(line, highlight=False, soft_wrap=True)
     if args.json:
-        print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed, **told})
+        what = {"dataset": dataset, "split": args.split, "hand": args.hand, "profile": args.profile}
+        print_json({**what, "controllers": figures, "clips": rows, "failed": failed, **told})
 
 
 def _network(path: Path | None) -> str:
@@ -272,15 +298,29 @@ def _network(path: Path | None) -> str:
     return str(OnnxNetwork(path).path.resolve())
 
 
-def split_gap(clips: list[str], training: list[str], workers: int) -> float:
-    """Eq. 15 between GRAB clips and the training ones; each is retargeted."""
+def named_policies(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """NAME=FILE ... as names and .onnx files, refused before the work. Raises DexhotError."""
+    from dexhot.errors import DexhotError
+
+    found = []
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise DexhotError(f"--policies takes NAME=FILE, such as ppo=policy.onnx, not {text}.")
+        found.append((name, _network(Path(path))))
+    return tuple(found)
+
+
+def split_gap(clips: list[str], training: list[str], options: Any, workers: int) -> float:
+    """Eq. 15 between clips of `options` (EvaluationOptions) and the training ones; each is retargeted."""
     from dexhot.evaluation.controllers import clip_task
     from dexhot.metrics.task_scores import task_gap
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
     wanted, tasks = list(dict.fromkeys((*clips, *training))), {}
-    for clip, result in track(run_jobs(clip_task, wanted, workers), "comparing with the train split", len(wanted)):
+    jobs = run_jobs(clip_task, [(clip, options) for clip in wanted], workers)
+    for (clip, _), result in track(jobs, "comparing with the train split", len(wanted)):
         if isinstance(result, Exception):
             raise result
         tasks[clip] = result
@@ -331,6 +371,7 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
         some = chosen.values()
         lines: dict[str, Any] = {
+            "clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}",
             "perturbed (strict)": lambda f: _spanned(f, "perturbed"),
             "  over replay": lambda f: _spanned(f, "over_replay"),
             "strict": lambda f: _spanned(f, "success_strict"),
@@ -358,7 +399,7 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             table.add_row(line, *(text(f) for f in chosen.values()))
         console.print(table)
         for name in chosen:
-            console.print(f"  {name}: {EXPLAINED[name]}", highlight=False)
+            console.print(f"  {name}: {EXPLAINED.get(name, EXPLAINED['policy'])}", highlight=False)
 
 
 def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:

@@ -23,7 +23,7 @@ def run_campaign(args: Any) -> None:
     if args.file or args.out or args.reference or args.arm or args.panel or args.scores:
         raise DexhotError("--rig takes clips and controllers: no FILE, --reference, --out, --arm, --panel or --scores.")
     if not args.clips:
-        raise DexhotError("--rig needs --clips: names of GRAB clips of --split, or files (references, demonstrations).")
+        raise DexhotError("--rig needs --clips: names of clips of --split, or files (references, demonstrations).")
     if not args.kinds:
         raise DexhotError("--kinds needs result, controller or both.")
     if args.demonstrations and not Path(args.demonstrations).is_dir():
@@ -107,17 +107,16 @@ def _tracked(name: str, args: Any) -> Any:
 
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Reference
-    from dexhot.datasets import load_clip, splits
+    from dexhot.datasets.human_clip import human_clip
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.controllers import clips_named
-    from dexhot.objects import load_object
+    from dexhot.evaluation.controllers import clips_named, dataset_splits
     from dexhot.retargeting.placement import place, with_arm_path
     from dexhot.retargeting.retarget import retarget
     from dexhot.robots.robot_hand import load_hand
 
-    path = Path(name)
+    path, dataset = Path(name), args.dataset.replace("-", "_")
     if path.suffix != ".npz":
-        clips_named(args.split, [name], splits("grab"))
+        clips_named(args.split, [name], dataset_splits(dataset))
         path = Path(args.demonstrations) / f"{name}.npz" if args.demonstrations else path
     if path.suffix == ".npz" and (path.is_file() or path == Path(name)):
         item: Any = load(path)
@@ -126,8 +125,8 @@ def _tracked(name: str, args: Any) -> Any:
         if isinstance(item, Reference):
             return with_arm_path(item)
         raise DexhotError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
-    trajectory, hand = load_clip(f"grab/{name}"), load_hand("leap_right")
-    return place(retarget(trajectory, hand, load_object(trajectory.object_name)), hand)
+    (trajectory, asset), hand = human_clip(f"{dataset}/{name}"), load_hand("leap_right")
+    return place(retarget(trajectory, hand, asset), hand)
 
 
 def _show(trials: list[Any]) -> None:

@@ -50,7 +50,7 @@ def _isaacgym(args: Args) -> None:
 
     clips = [load_task_clip(name, args.profile) for name in args.demonstrations]
     for clip in clips:
-        require_training(clip.reference.name)
+        require_training(clip.name, clip.reference)
     folder = export_isaacgym(clips, args.out or Path("tracking.isaacgym"))
     told = {"task": str(folder), "clips": len(clips), "frames": sum(len(c.reference.q) for c in clips)}
     summary("tracking task for Isaac Gym", told)

@@ -124,15 +124,22 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return json.loads(arrays.pop("header").tobytes()), arrays
 
 
+def header(path: Path) -> dict[str, Any]:
+    """Schema, version and small fields (`fields`) of an .npz file that `save` wrote, without its arrays. Raises one of
+    UNREADABLE."""
+    with zipfile.ZipFile(path) as archive, archive.open("header.npy") as stream:
+        np.lib.format.read_magic(stream)
+        np.lib.format.read_array_header_1_0(stream)
+        found: dict[str, Any] = json.loads(stream.read())
+        return found
+
+
 def kind_of(path: Path) -> str | None:
     """Kind of a file written by dexhot: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture"; None: not
     ours. Only the header is read: a damaged file still counts as ours."""
     try:
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive, archive.open("header.npy") as stream:
-                np.lib.format.read_magic(stream)
-                np.lib.format.read_array_header_1_0(stream)
-                return str(json.loads(stream.read())["schema"])
+            return str(header(path)["schema"])
         if path.suffix == ".png":
             return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
         found = json.loads(path.read_text())

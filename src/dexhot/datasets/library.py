@@ -1,19 +1,23 @@
 """The clips of the cache: trajectories/<dataset>/<clip>.npz, each a HandObjectTrajectory in the world frame; and
 clips/<hash>.npz, the files that were retargeted."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
-from dexhot.data.files import load, save
+from dexhot.data.files import UNREADABLE, header, load, save
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
 GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
+RECORDED = {"train": "train", "test": "test", **{group: f"test_{group}" for group in ("S0", "S1", "S2", "S3")}}
 
 
 @dataclass(frozen=True)
@@ -89,17 +93,46 @@ def list_clips(dataset: str) -> list[ClipInfo]:
     return [_info(load_clip(name), split_of.get(name.partition("/")[2], "")) for name in names]
 
 
-@cache
 def splits(dataset: str = "grab") -> dict[str, list[str]]:
-    """Split name -> clip names (without the dataset), from config/splits/<dataset>.yaml; {} without one."""
+    """Split name -> clip names (without the dataset): of config/splits/<dataset>.yaml; without one, what the importer
+    wrote into the clips of the cache: train and test, of TACO train and test_S0 to test_S3."""
+    if listed := _listed(dataset):
+        return listed
+    folder = trajectories_dir(dataset)
+    return _recorded(folder, folder.stat().st_mtime_ns) if folder.is_dir() else {}
+
+
+@cache
+def _listed(dataset: str) -> dict[str, list[str]]:
     path = share_dir() / "config" / "splits" / f"{dataset}.yaml"
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
+@lru_cache(maxsize=8)
+def _recorded(folder: Path, changed: int) -> dict[str, list[str]]:
+    """changed: of the folder, whose files are only ever replaced as a whole."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with suppress(*UNREADABLE):
+            if split := recorded_split(header(path)["fields"].get("provenance", {})):
+                found.setdefault(split, []).append(path.stem)
+    return {name: found[name] for name in RECORDED.values() if name in found}
+
+
+def recorded_split(provenance: Mapping[str, Any]) -> str:
+    """The split that an importer wrote into a clip's provenance; "" for none."""
+    return RECORDED.get(provenance.get("group", provenance.get("split")), "")
+
+
 def split_clips(split: str, named: dict[str, list[str]]) -> list[str]:
-    """The clips of a split of `named` (`splits`); "test" is both test splits, of unseen objects and of unseen clips.
-    Raises DexhotError for one that is empty, or that there is not."""
-    clips = [clip for name, names in named.items() if name.partition("_")[0] == split for clip in names]
+    """The clips of a split of `named` (`splits`); "test" is all test splits (of GRAB, unseen objects and unseen clips),
+    "S0" is test_S0. Raises DexhotError for one that is empty, or that there is not."""
+    clips = [
+        clip
+        for name, names in named.items()
+        if split in (name, name.partition("_")[0], name.removeprefix("test_"))
+        for clip in names
+    ]
     if not clips:
         others = dict.fromkeys(name.partition("_")[0] for name, names in named.items() if names)
         known = f"those that have: {', '.join(others)}" if others else "no split of this dataset has any"

@@ -1,11 +1,11 @@
-"""Controllers on GRAB's clips, beside their baselines: nominal and perturbed worlds, and what each simulated before.
+"""Controllers on clips, beside their baselines: nominal and perturbed worlds, and what each simulated before.
 
 A controller is asked once per clip, with the object where the reference has it; what it then plays, object-relative in
 the perturbed worlds, was planned without seeing them.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import following_object
-from dexhot.control.policy import OnnxNetwork
+from dexhot.control.policy import OnnxNetwork, check_card
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
-from dexhot.datasets import load_clip, split_clips
+from dexhot.datasets import list_datasets, split_clips, splits
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.evaluation.placed_panel import PlacedPanel, carried
 from dexhot.evaluation.references import KINDS, difficulty, disturbed, reference_quality
@@ -29,23 +30,23 @@ from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
 from dexhot.metrics.task_scores import Task, hard_to_track, robustness_score, task_points, tracking_error
-from dexhot.objects.library import load_object
 from dexhot.objects.object_offset import object_offset
 from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import load_prior
 from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator, start_state
-from dexhot.rollouts.network import run_network
+from dexhot.rollouts.network import NetworkRun, run_network
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
 
 WORLDS, SEED = "worlds_v2", 424242  # the perturbed worlds that count; no search draws with this seed
+TOGETHER = 64  # worlds simulated at once
 BASELINES = ("frozen", "kinematic", "replay", "constant")
 EXTRA = ("subsequences", "demonstration")  # further baselines, which simulate before the start
 NAMES = (*BASELINES[1:], "planned", *EXTRA)
@@ -53,7 +54,7 @@ EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
     "replay": "the reference's targets, object-relative",
-    "constant": "the mean of the prior, object-relative",
+    "constant": "the mean of a fitted prior, object-relative",
     "planned": "plans before the start, then object-relative",
     "feedback": "the same plan, with the feedback network on its playback",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
@@ -69,10 +70,10 @@ SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, repla
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated."""
+    """What is evaluated, and on what: the clips of a dataset, tracked by a hand with a profile of its servos."""
 
     controller: str = "planned"
-    trials: int = 20  # perturbed worlds per clip
+    trials: int = 20  # perturbed worlds per clip; DexTrack has 1,000
     seed: int = 0  # of the planner
     seconds: float = 2.0  # planning time: CPU seconds, because one core plans here
     rollouts: int = 0  # in its place
@@ -84,6 +85,10 @@ class EvaluationOptions:
     demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
     panel: bool = False  # also the panel of each controller that is strict in the nominal world
     scores: bool = False  # also on disturbed references, and the clip's difficulty (table 15)
+    dataset: str = "grab"
+    hand: str = "leap_right"
+    profile: str | None = None  # of the finger servos; None: the hand's own
+    policies: tuple[tuple[str, str], ...] = ()  # further rows: name and .onnx file
 
 
 @dataclass(frozen=True)
@@ -102,15 +107,21 @@ class PlayedMotion:
 
 
 def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
-    """A row of one GRAB clip: each controller's metrics, nominal and over perturbed worlds, and its simulation."""
+    """A row of one clip of the dataset: each controller's metrics, nominal and over perturbed worlds, and its
+    simulation."""
     clip, options = job
-    trajectory = load_clip(f"grab/{clip}")
-    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
-    reference = retarget(trajectory, setup.hand, setup.asset)
+    reference, setup = clip_reference(clip, options)
     if options.arm:
         with suppress(UnreachableError):  # then it is planned where it was recorded
             reference, _ = as_played(place(reference, setup.hand), None, setup.physics)
     return _known(clip, reference) | evaluate_reference(reference, setup, options)
+
+
+def clip_reference(clip: str, options: EvaluationOptions) -> tuple[Reference, Setup]:
+    """A clip of the dataset, retargeted for the hand and its servo profile."""
+    trajectory, asset = human_clip(f"{options.dataset}/{clip}")
+    setup = Setup(load_hand(options.hand), asset, load_physics(profile=options.profile))
+    return retarget(trajectory, setup.hand, asset, RetargetOptions(profile=options.profile)), setup
 
 
 def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
@@ -135,11 +146,10 @@ def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
     return _known(reference.name, reference) | rows
 
 
-def clip_task(clip: str) -> Task:
-    """A GRAB clip as a task of eq. 15-18."""
-    trajectory = load_clip(f"grab/{clip}")
-    asset = load_object(trajectory.object_name)
-    return retarget(trajectory, load_hand("leap_right"), asset), task_points(asset)
+def clip_task(job: tuple[str, EvaluationOptions]) -> Task:
+    """A clip of the dataset as a task of eq. 15-18."""
+    reference, setup = clip_reference(*job)
+    return reference, task_points(setup.asset)
 
 
 def _known(clip: str, reference: Reference) -> dict[str, Any]:
@@ -154,6 +164,7 @@ def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOp
     """
     simulator, panels, rows, absent = floating_simulator(reference, setup), PlacedPanel(reference, setup), {}, {}
     names = ("frozen", "replay", *options.baselines, options.controller, *(("feedback",) if options.feedback else ()))
+    names += tuple(name for name, _ in options.policies)
     motions: dict[str, dict[str, PlayedMotion]] = {kind: {} for kind in ("", *KINDS)}
     copies = {kind: disturbed(reference, setup.hand, kind) for kind in KINDS} if options.scores else {}
     quality = {"noisy": reference_quality(copies["noisy"], simulator)} if copies else {}
@@ -185,8 +196,14 @@ def _evaluated(
 ) -> dict[str, Any] | str:
     """A controller's row on `reference`, successes judged against `truth`; or why it has nothing to play. `motions`:
     those of this reference that others played before."""
-    if name == "policy":
-        network = OnnxNetwork(options.policy)
+    networks = {"policy": options.policy, **dict(options.policies)}
+    if name in networks:
+        network = OnnxNetwork(networks[name])
+        if name != "policy":  # one among others, which go on without it
+            try:
+                check_card(network.card, reference, setup.physics)
+            except DexhotError as e:
+                return str(e)
         row = judge_policy(reference, network, simulator, setup, options.trials, truth)
         return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
     played = "planned" if name == "feedback" else name
@@ -205,13 +222,18 @@ def _evaluated(
 
 def trial_worlds(
     reference: Reference, simulator: MujocoSimulator, trials: int
-) -> tuple[np.ndarray, list[mujoco.MjModel]]:
-    """Start states (1 + trials, ns) and models of the nominal world and the perturbed ones, the same for everyone."""
+) -> Iterator[tuple[np.ndarray, list[mujoco.MjModel]]]:
+    """Start states (N, ns) and models of the nominal world and the perturbed ones, the same for everyone, at most
+    TOGETHER at once: a thousand models do not fit the memory."""
     rng, how, pose = np.random.default_rng(SEED), named_worlds(WORLDS), reference.object_pose[0]
-    drawn = [how.draw(rng) for _ in range(trials)]
-    starts = [displaced_state(reference, simulator, pose)]
-    starts += [displaced_state(reference, simulator, pose, d.offset, d.yaw) for d in drawn]
-    return np.stack(starts), [simulator.model, *(d.model(simulator.scene) for d in drawn)]
+    drawn = [None, *(how.draw(rng) for _ in range(trials))]
+    for k in range(0, len(drawn), TOGETHER):
+        starts, models = [], []
+        for d in drawn[k : k + TOGETHER]:
+            placed = (d.offset, d.yaw) if d else ()
+            starts.append(displaced_state(reference, simulator, pose, *placed))
+            models.append(d.model(simulator.scene) if d else simulator.model)
+        yield np.stack(starts), models
 
 
 def judge_motion(
@@ -224,14 +246,16 @@ def judge_motion(
 ) -> dict[str, Any]:
     """Metrics in the nominal world, and over the perturbed ones; against `truth`, where the reference is a copy of it
     with errors."""
-    starts, models = trial_worlds(reference, simulator, trials)
-    pose, plans = reference.object_pose[0], []
-    for state in starts:
-        offset = object_offset(setup.asset.symmetry, pose, simulator.object_pose(state))
-        plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
-    batch = simulator.rollout(starts, np.stack(plans)[:, :-1], models)
-    states = np.concatenate([starts[:, None], batch.states], axis=1)
-    found = _judged(reference, truth or reference, simulator, setup, states, np.stack(plans), batch.diverged)
+    pose, judged = reference.object_pose[0], Judged(reference, truth or reference, simulator, setup)
+    for starts, models in trial_worlds(reference, simulator, trials):
+        plans = []
+        for state in starts:
+            offset = object_offset(setup.asset.symmetry, pose, simulator.object_pose(state))
+            plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
+        batch = simulator.rollout(starts, np.stack(plans)[:, :-1], models)
+        states = np.concatenate([starts[:, None], batch.states], axis=1)
+        judged.add(states, np.stack(plans), batch.diverged)
+    found = judged.row()
     told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
     steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
     told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
@@ -256,56 +280,78 @@ def judge_policy(
     """The same of a network, which simulates nothing; `training_steps` are those of its training, from its card. A
     world in which it was stopped is no success. plan: what the network is the feedback on, and what was simulated for
     it."""
-    starts, models = trial_worlds(reference, simulator, trials)
-    run = run_network(network, reference, setup, simulator, starts, models, plan=plan.targets if plan else None)
-    stopped = np.array([bool(why) for why in run.unsafe])
-    truth, failed = truth or reference, run.diverged | stopped
-    found = _judged(reference, truth, simulator, setup, run.states, run.commands, failed)
+    judged, unsafe = Judged(reference, truth or reference, simulator, setup), []
+    first: NetworkRun | None = None
+    for starts, models in trial_worlds(reference, simulator, trials):
+        run = run_network(network, reference, setup, simulator, starts, models, plan=plan.targets if plan else None)
+        judged.add(run.states, run.commands, run.diverged | np.array([bool(why) for why in run.unsafe]))
+        unsafe += run.unsafe
+        first = first or run
+    assert first is not None
     spent = []
     for t in range(len(reference.q)):
         begin = time.perf_counter()
-        network(run.observations[:1, t], run.residuals[:1, t])
+        network(first.observations[:1, t], first.residuals[:1, t])
         spent.append(time.perf_counter() - begin)
     told = {
         "seconds_cpu": plan.seconds_cpu if plan else 0.0,
         "rollouts": plan.rollouts if plan else 0,
         "steps": plan.steps if plan else 0,
         "expected": plan.expected if plan else None,
-        "refused": next(filter(None, run.unsafe), plan.refused if plan else ""),
+        "refused": next(filter(None, unsafe), plan.refused if plan else ""),
     }
     training = int(network.card.provenance.get("control_steps", 0))
-    return found | told | {"tick_ms": 1e3 * float(np.median(spent)), "tick_steps": 0, "training_steps": training}
+    told |= {"tick_ms": 1e3 * float(np.median(spent)), "tick_steps": 0, "training_steps": training}
+    return judged.row() | told
 
 
-def _judged(
-    reference: Reference,
-    truth: Reference,
-    simulator: MujocoSimulator,
-    setup: Setup,
-    states: np.ndarray,
-    commands: np.ndarray,
-    failed: np.ndarray,
-) -> dict[str, Any]:
-    """Metrics of states (1 + trials, T, ns) against `truth`: of the nominal world, and as `trials` their means over the
-    others; `tracking_error` (eq. 20) is the nominal one, against `reference`."""
-    found: list[dict[str, Any]] = []
-    for rows, plan, lost in zip(states, commands, failed):
-        metrics = compute(floating_rollout(truth, plan, rows, simulator), setup.asset, setup.hand)
-        found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not lost) for n in SUCCESSES})
-    nominal, others = found[0], found[1:]
-    over = {name: mean_known([f[name] for f in others]) for name in nominal} if others else None
-    own = nominal
-    if truth is not reference:
-        own = compute(floating_rollout(reference, commands[0], states[0], simulator), setup.asset, setup.hand)
-    told = {"tracking_error": tracking_error(own), "perturbed": over["success_strict"] if over else None}
-    return nominal | told | {"trials": over}
+class Judged:
+    """Metrics of worlds against `truth`, the nominal one first; `tracking_error` (eq. 20) is the nominal one's, against
+    `reference`."""
+
+    def __init__(self, reference: Reference, truth: Reference, simulator: MujocoSimulator, setup: Setup):
+        self.reference, self.truth, self.simulator, self.setup = reference, truth, simulator, setup
+        self.found: list[dict[str, Any]] = []
+        self.own: dict[str, Any] = {}
+
+    def add(self, states: np.ndarray, commands: np.ndarray, failed: np.ndarray) -> None:
+        """Judge worlds: states (N, T, ns), commands (N, T, 6+n), failed (N,)."""
+        for rows, plan, lost in zip(states, commands, failed):
+            metrics = self._computed(self.truth, plan, rows)
+            if not self.found:
+                same = self.truth is self.reference
+                self.own = metrics if same else self._computed(self.reference, plan, rows)
+            self.found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not lost) for n in SUCCESSES})
+
+    def _computed(self, truth: Reference, plan: np.ndarray, states: np.ndarray) -> dict[str, Any]:
+        rollout = floating_rollout(truth, plan, states, self.simulator)
+        metrics: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand)
+        return metrics
+
+    def row(self) -> dict[str, Any]:
+        """The nominal world's; as `trials` the means over the others, `envs` in number."""
+        nominal, others = self.found[0], self.found[1:]
+        over = {name: mean_known([f[name] for f in others]) for name in nominal} if others else None
+        told = {"tracking_error": tracking_error(self.own), "perturbed": over["success_strict"] if over else None}
+        return nominal | told | {"trials": over, "envs": len(others)}
 
 
-def check_names(baselines: tuple[str, ...]) -> None:
-    """Raise NotFoundError for a baseline that there is not."""
+def check_names(baselines: tuple[str, ...], policies: tuple[str, ...] = ()) -> None:
+    """Raise NotFoundError for a baseline that there is not; DexhotError for policies whose name is taken."""
     for name in baselines:
         if name not in MOTIONS:
             raise NotFoundError("baseline", name, MOTIONS)
+    taken = {*MOTIONS, *EXPLAINED, *NOT_CONTROLLERS}
+    if twice := sorted({name for name in policies if name in taken or policies.count(name) > 1}):
+        raise DexhotError(f"--policies: {', '.join(twice)} names another row; choose a name of its own for each.")
+
+
+def dataset_splits(dataset: str) -> dict[str, list[str]]:
+    """The splits of a dataset. Raises NotFoundError for one without any."""
+    if not (named := splits(dataset)):
+        known = [name for name in (*list_datasets(), "parametric") if splits(name)]
+        raise NotFoundError("dataset with splits", dataset, known, "`dexhot datasets get` imports one.")
+    return named
 
 
 def mean_known(values: list[Any]) -> float | None:
@@ -328,8 +374,11 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
+    mean = load_prior(options.prior, reference).mean
+    if not mean.any():  # its targets are the row replay's
+        return PlayedMotion(reference.q, True, absent="there is no fitted prior (--prior)")
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-    return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
+    return PlayedMotion(space.targets(mean)[0], True)
 
 
 def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
@@ -378,7 +427,7 @@ MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]
 
 
 def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str]]) -> list[str]:
-    """The clips of a split ("test": both test splits), or those of them that are chosen. Raises NotFoundError, or
+    """The clips of a split ("test": all test splits), or those of them that are chosen. Raises NotFoundError, or
     DexhotError for a split without clips."""
     clips = split_clips(split, splits)
     for clip in chosen or ():
@@ -433,6 +482,7 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
             told |= {"n_placed_strict": len(strict), "arm_strict_of_strict": float(np.mean(strict)) if strict else None}
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
+            told["envs"] = min(v.get("envs", 0) for v in values)
         told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}
         told["training_steps"] = max(v.get("training_steps", 0) for v in values)
         told["refused"] = float(np.mean([bool(v["refused"]) for v in values]))

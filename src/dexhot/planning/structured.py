@@ -53,7 +53,8 @@ class StructuredPlans:
         return len(self.sigma)
 
     def targets(self, plans: np.ndarray) -> np.ndarray:
-        """Plans (N, 6 + 2n) -> position targets (N, T, 6+n). A plan of zeros is the bare reference."""
+        """Plans (N, 6 + 2n) -> position targets (N, T, 6+n). A plan of zeros is the bare reference to the last bit:
+        contact is decided by less than a rounding error."""
         plans, n = np.atleast_2d(plans), self.fingers
         to_world = quat_multiply(self.object_quat, self.object_R_palm)  # (T, 4)
         shift, turn = (
@@ -63,7 +64,9 @@ class StructuredPlans:
         base = np.broadcast_to(self.base, (len(plans), *self.base.shape))
         wrist = moved_wrists(base[..., :6], self.reference.base_quat, self.about, rotvec_to_quat(turn), shift)
         offsets = plans[:, None, 6 : 6 + n] + plans[:, None, 6 + n :] * self.late_weight[:, None]
-        return np.concatenate([wrist, base[..., 6:] + offsets * self.finger_weight[:, None]], axis=-1)
+        targets = np.concatenate([wrist, base[..., 6:] + offsets * self.finger_weight[:, None]], axis=-1)
+        targets[~plans.any(axis=1)] = self.base
+        return targets
 
     def size_cost(self, plans: np.ndarray, price: float) -> np.ndarray:
         """(N,) `price` per sigma^2 of plans (N, 6 + 2n): of two that do the same, the smaller one carries over."""

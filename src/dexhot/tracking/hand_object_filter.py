@@ -33,18 +33,18 @@ from dexhot.objects.asset import Symmetry
 from dexhot.tracking.contact_dynamics import Carried, carry
 from dexhot.tracking.observations import (
     Observation,
-    ObservedRows,
-    SeenFrame,
     SeenKeypoints,
     SeenPixels,
     SeenPose,
     Single,
     check_finite,
+    parts,
 )
+from dexhot.tracking.rows import ObservedRows
 
 Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
-GATES = {2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
+GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[[2, 6, 10, 14, 18]] = 0.5  # PIPs
@@ -235,11 +235,8 @@ class HandObjectFilter:
         s = self._predicted(before, stamp)
         accepted = False
         for observation in observations:
-            if isinstance(observation, SeenFrame):
-                accepted |= self._use(s, observation.hand)
-                accepted |= self._use(s, observation.object)
-            else:
-                accepted |= self._use(s, observation)
+            for part in parts(observation):
+                accepted |= self._use(s, part)
         self._state = s
         return accepted
 
@@ -514,6 +511,8 @@ def _update(s: _State, rows: ObservedRows) -> np.ndarray:
     each = rows.residual.reshape(groups, size)
     distance = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1)
     inside: np.ndarray = distance <= GATES[size]
+    if inside.mean() < rows.least:
+        inside = np.zeros(groups, bool)
     if not inside.any():
         return inside
     residual, noise = rows.residual, rows.noise

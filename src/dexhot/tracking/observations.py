@@ -4,37 +4,20 @@ An observation is a set of small groups (one keypoint, the object's pose), each 
 residuals and Jacobian at a state. A keypoint with a number that is not finite is missing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.cameras import Intrinsics
-from dexhot.geometry.equivalents import Symmetric, nearest_equivalent
+from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.geometry.poses import transform
 from dexhot.tracking.contact_dynamics import skew
-
-
-@dataclass(frozen=True)
-class ObservedRows:
-    """m = n * size residuals of n groups."""
-
-    residual: np.ndarray  # (m,) observed - expected
-    columns: np.ndarray  # (c,) of the error state, those it depends on
-    jacobian: np.ndarray | None  # (m, c); None: the identity
-    noise: np.ndarray  # (m, m) covariance
-    size: int  # rows of a group
-
-
-class Expected(Protocol):
-    """What an observation reads of a state; error state: keypoints, their velocities, object position and rotation."""
-
-    keypoints: np.ndarray  # (K, 3) m
-    p: np.ndarray  # (3,) object position, m
-    q: single.Quaternion  # world_R_mesh
-    symmetry: Symmetric
+from dexhot.tracking.rows import Expected, ObservedRows, pixel_slope
+from dexhot.tracking.silhouettes import SeenBox, SeenMask
 
 
 @dataclass(frozen=True)
@@ -73,11 +56,7 @@ class SeenPixels:
         x = transform(self.camera_T_world, state.keypoints)
         seen = np.flatnonzero(np.isfinite(self.pixels).all(axis=1) & (x[:, 2] > 0.05))
         x = x[seen]
-        z = x[:, 2]
-        lens = np.zeros((len(seen), 2, 3))
-        lens[:, 0, 0], lens[:, 1, 1] = self.camera.fx / z, self.camera.fy / z
-        lens[:, 0, 2], lens[:, 1, 2] = -self.camera.fx * x[:, 0] / z**2, -self.camera.fy * x[:, 1] / z**2
-        local = lens @ single.matrix(self.camera_T_world[3:])
+        local = pixel_slope(self.camera, x) @ single.matrix(self.camera_T_world[3:])
         n = len(seen)
         J = np.zeros((n, 2, n, 3))
         J[np.arange(n), :, np.arange(n)] = local
@@ -126,20 +105,52 @@ class SeenFrame:
     object: SeenPose
 
 
-Single = SeenKeypoints | SeenPixels | SeenCentre | SeenPose
-Observation = Single | SeenFrame
+@dataclass(frozen=True)
+class SeenJoints:
+    """A robot hand's measured joints: its K points by forward kinematics, with the covariance J R_q J^T of what the
+    joints leave open, besides an error of each point by itself."""
+
+    joints: np.ndarray  # (n,) rad
+    forward: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # joints -> points (K, 3) m, Jacobian (3K, n)
+    joint_noise: float | np.ndarray  # sigma, rad, one or (n,)
+    noise: float = 0.001  # sigma, m: calibration, and links that are not as modelled
+
+    @cached_property
+    def hand(self) -> SeenKeypoints:
+        """The points, with their covariance. A late observation applies them again, hence kept."""
+        points, J = self.forward(self.joints)
+        spread = J * np.broadcast_to(self.joint_noise, len(self.joints))
+        return SeenKeypoints(points, spread @ spread.T + self.noise**2 * np.eye(points.size))
+
+
+Single = SeenKeypoints | SeenPixels | SeenCentre | SeenPose | SeenBox | SeenMask
+Observation = Single | SeenFrame | SeenJoints
+
+
+def parts(observation: Observation) -> tuple[Single, ...]:
+    """What it is of hand and of object."""
+    if isinstance(observation, SeenFrame):
+        return observation.hand, observation.object
+    return (observation.hand,) if isinstance(observation, SeenJoints) else (observation,)
 
 
 def check_finite(observation: Observation) -> None:
-    """Raises DexhotError for an object that is not finite and for noise that is not a covariance."""
+    """Raises DexhotError for an object or joints that are not finite and for noise that is not a covariance."""
     if isinstance(observation, SeenFrame):
         check_finite(observation.hand)
         check_finite(observation.object)
+    elif isinstance(observation, SeenJoints):
+        if not (np.isfinite(observation.joints).all() and np.isfinite(observation.joint_noise).all()):
+            raise DexhotError("observed joints or their noise are not finite; leave them out instead.")
+        check_finite(observation.hand)
     elif isinstance(observation, SeenPose | SeenCentre):
         value = observation.pose if isinstance(observation, SeenPose) else observation.position
         noise = observation.covariance if isinstance(observation, SeenPose) else observation.noise
         if not (np.isfinite(value).all() and np.isfinite(noise).all() and np.trace(np.atleast_2d(noise)) > 0):
             raise DexhotError("an observed object or its noise is not finite, or without noise; leave it out instead.")
+    elif isinstance(observation, SeenBox | SeenMask):
+        if not (np.isfinite(observation.noise) and observation.noise > 0 and np.isfinite(observation.swell)):
+            raise DexhotError("the noise of an observed box or mask must be finite and above 0.")
     elif not np.isfinite(observation.noise).all() or not np.any(observation.noise):
         raise DexhotError("the noise of observed keypoints must be finite and above 0.")
 

@@ -10,6 +10,7 @@ import numpy as np
 from dexhot.data.files import load, replacing, save
 from dexhot.data.recording import Recording
 from dexhot.data.types import RATE, HandObjectTrajectory
+from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import clip_names as cached
 from dexhot.datasets.library import load_clip
 from dexhot.errors import NotFoundError
@@ -18,7 +19,6 @@ from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
 from dexhot.perception.hand_landmarks import HandFeatures, next_crop
 from dexhot.synthesis.clip import Options, render
-from dexhot_train.human_clip import human_clip
 
 CLIPS: dict[
     str, dict[str, tuple[str, ...]]

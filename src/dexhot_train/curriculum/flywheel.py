@@ -66,6 +66,7 @@ class FlywheelOptions:
     reward: float = 50.0  # smallest return of a demonstration that supervises
     trials: int = 4  # worlds per remaining task in which the controller's error is measured
     seed: int = 0
+    profile: str | None = None  # of the finger servos; None: the hand's own, or that of a reference's file
     homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
@@ -106,7 +107,8 @@ def run_flywheel(
         raise DexhotError("a flywheel needs clips; the list is empty.")
     check_clips(clips, folder / TASKS)
     for clip in clips:
-        require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
+        given = load(Path(clip), Reference) if clip.endswith(".npz") else None
+        require_training(given.name if given else clip, given)
     if len(clips) < (needed := sum(options.sizes)):
         raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
     claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
@@ -188,7 +190,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
         spent = {"seconds_cpu": process_time() - began, "control_steps": 0}
         return row | {"verdict": REFUSED, "reason": str(e), "by": ""} | spent
     by = min(found, key=lambda way: (not found[way].strict, found[way].error))
-    best, task = found[by], task_of(job.clip, job.folder / TASKS)
+    best, task = found[by], task_of(job.clip, job.folder / TASKS, job.options.profile)
     made = scored(task.reference, best.actions, task.setup, floating_simulator(task.reference, task.setup), [])
     steps = sum(result.control_steps for result in found.values())
     gained = demonstration_return(made, task)
@@ -211,7 +213,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
 
 def _results(job: FlywheelJob) -> dict[str, TaskResult]:
     """The task's results by way."""
-    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS)
+    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS, job.options.profile)
     found = {DIRECT: optimise(task, o)}
     if job.controller is not None:
         found[PRIOR] = optimise(task, o, start=prior_actions(task, job.controller))
@@ -281,7 +283,7 @@ def _train_generator(drawn: list[str], options: FlywheelOptions, folder: Path, r
     if not files:
         report("no path was effective: the last stage goes on with synthesised ones")
         return
-    tasks = [task_vector(task_of(clip, folder / TASKS)) for clip in drawn]
+    tasks = [task_vector(task_of(clip, folder / TASKS, options.profile)) for clip in drawn]
     pairs = np.stack([[vector_of(path) for path in pair] for pair in files])
     train_generator(np.stack(tasks), pairs, options.generator, folder / GENERATOR)
 
@@ -305,7 +307,7 @@ def _train(
             "easier clips or a smaller --reward."
         )
     refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
-    own = [_clip(clip, folder, taught.get(clip)) for clip in drawn if clip not in refused]
+    own = [_clip(clip, folder, options, taught.get(clip)) for clip in drawn if clip not in refused]
     how, threads = options.tracker, workers or 1
     with progress("training", counted=True) as job:
         learner, _ = train_tracker(
@@ -320,7 +322,7 @@ def _train(
     for clip in clips if stage < len(options.sizes) else ():
         if clip not in drawn:
             try:
-                one = [_clip(clip, folder, None)]
+                one = [_clip(clip, folder, options)]
             except DexhotError:
                 continue  # cannot be simulated; if drawn, it is refused then
             errors[clip] = evaluate_tracker(learner.actor, one, how.task, options.trials, threads)["T_err_cm"]
@@ -328,6 +330,6 @@ def _train(
     return policy, scores, errors
 
 
-def _clip(clip: str, folder: Path, demonstration: Demonstration | None) -> TaskClip:
-    task = task_of(clip, folder / TASKS)
+def _clip(clip: str, folder: Path, options: FlywheelOptions, demonstration: Demonstration | None = None) -> TaskClip:
+    task = task_of(clip, folder / TASKS, options.profile)
     return task_clip(task.reference, task.setup, demonstration)

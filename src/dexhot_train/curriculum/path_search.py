@@ -18,7 +18,7 @@ from dexhot.data.files import load, replacing, save
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.metrics.task_scores import neighbours, task_difference, task_points
-from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget, with_profile
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import load_setup
@@ -197,18 +197,19 @@ def solve(job: PathJob) -> TaskResult:
     return found
 
 
-def task_of(clip: str, folder: Path) -> HomotopyTask:
-    """The task of a clip or a reference's file; its reference is kept in the folder. Raises DexhotError for a clip of
-    a test split; a file is taken as it is."""
+def task_of(clip: str, folder: Path, profile: str | None = None) -> HomotopyTask:
+    """The task of a clip or a reference's file; its reference is kept in the folder, made for the servo `profile`.
+    Raises DexhotError for a clip of a test split; a file is taken as it is."""
     path = folder / f"{stem(clip)}.reference.npz"
     if path.is_file():
         reference = load(path, Reference)
     elif clip.endswith(".npz"):
         reference = replace(load(Path(clip), Reference), arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
+        reference = with_profile(reference, profile) if profile else reference
         save(reference, path)
     else:
         trajectory, asset = parent_clip(clip)
-        reference = retarget(trajectory, load_hand("leap_right"), asset, RetargetOptions())
+        reference = retarget(trajectory, load_hand("leap_right"), asset, RetargetOptions(profile=profile))
         save(reference, path)
     return HomotopyTask(reference, load_setup(reference))
 

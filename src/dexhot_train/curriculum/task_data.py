@@ -39,7 +39,7 @@ def vector_of(path: Path) -> np.ndarray:
     """Task vector of a reference's or a demonstration's file. Raises DexhotError for a clip of a test split."""
     item: Any = load(path)
     reference: Reference = item.reference if isinstance(item, Demonstration) else item
-    require_training(reference.name)
+    require_training(reference.name, reference)
     return task_vector(HomotopyTask(reference, load_setup(reference)))
 
 

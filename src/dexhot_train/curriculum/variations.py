@@ -13,13 +13,14 @@ import numpy as np
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
 from dexhot.datasets import splits
+from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.library import recorded_split
 from dexhot.datasets.scanned import generate_grasp
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.stretched import keeps_symmetry, stretched
-from dexhot_train.human_clip import GENERATED, human_clip
 from dexhot_train.prior import DATA, PriorOptions, clips_for
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
@@ -71,15 +72,17 @@ def clips_named(names: Sequence[str]) -> list[str]:
 def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
     """A clip by name, and its object. Raises NotFoundError; DexhotError for a clip of a test split, which nothing may
     be trained on."""
-    if not name.startswith(GENERATED):
-        require_training(name)
+    require_training(name)
     return human_clip(name)
 
 
-def require_training(name: str) -> None:
-    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ...")."""
+def require_training(name: str, reference: Reference | None = None) -> None:
+    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ..."). A `reference` also
+    says itself what its clip's importer recorded, where the clip is not in the cache or the name is a variation's."""
     dataset, _, clip = name.partition(",")[0].partition("/")
-    if held_out := [split for split, clips in splits(dataset).items() if split.startswith("test") and clip in clips]:
+    found = [split for split, clips in splits(dataset).items() if clip in clips]
+    found += [recorded_split(reference.provenance.get("trajectory", {}))] if reference else []
+    if held_out := [split for split in found if split.startswith("test")]:
         raise DexhotError(f"{name} is in the split {held_out[0]}: nothing may be trained on it; choose a train clip.")
 
 

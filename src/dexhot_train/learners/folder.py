@@ -1,5 +1,5 @@
 """The folder of a training: config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures
-per iteration, without times: a resumed training writes the same), tensorboard/."""
+per iteration, without times: a resumed training writes the same), seconds.jsonl (each run's), tensorboard/."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
 
 CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
+SECONDS = "seconds.jsonl"  # a row per run of the training
 OURS = (CHECKPOINT, CURVE, "ledger.jsonl", "generator.npz", POLICY)  # without CONFIG somebody else's
 
 
@@ -67,6 +68,18 @@ def kept_rows(folder: Path, done: int) -> list[dict[str, float]]:
     path = folder / CURVE
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     return [row for row in rows if row["iteration"] <= done]
+
+
+def took(folder: Path, seconds: float, steps: int) -> None:
+    """Note a run of the training, finished or not."""
+    with open(folder / SECONDS, "a") as stream:
+        stream.write(json.dumps({"seconds": round(seconds, 2), "steps": steps}) + "\n")
+
+
+def seconds_of(folder: Path) -> float:
+    """Wall seconds of all runs of a training; 0 where none were noted."""
+    path = folder / SECONDS
+    return sum(json.loads(line)["seconds"] for line in path.read_text().splitlines()) if path.is_file() else 0.0
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:

@@ -18,12 +18,12 @@ from dexhot.control.policy import make_card
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, PolicyCard
+from dexhot.datasets.human_clip import GENERATED
 from dexhot.errors import DexhotError
 from dexhot.objects.stretched import PREFIX
 from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.variations import require_training
-from dexhot_train.human_clip import GENERATED
 from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
 from dexhot_train.learners.lessons import (
     Lesson,
@@ -163,7 +163,7 @@ def card_for(demonstrations: Sequence[Demonstration], baseline: str = "object_re
         raise DexhotError(f"{twice[0]} is given twice: give each clip's demonstration once.")
     for d in demonstrations:
         if not (parent := _parent(d)).startswith(GENERATED):
-            require_training(parent)
+            require_training(parent, d.reference)
     first = demonstrations[0].reference
     setup = load_setup(first)
     name = f"{'feedback' if baseline == 'planned' else 'generalist'} of {len(names)} demonstrations"

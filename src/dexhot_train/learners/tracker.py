@@ -30,6 +30,7 @@ from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
+IMITATION = 0.1  # weight of eq. 4, on clips with a demonstration
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -44,7 +45,9 @@ class TrackerOptions:
     expert_steps: int = 300  # for the discriminator
     backend: str = "mujoco"  # of task/backends.py; the evaluation is always in C MuJoCo
     task: TaskOptions = field(default_factory=TaskOptions)
-    ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
+    ppo: PPOOptions = field(
+        default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3, imitation=IMITATION)
+    )
 
     @property
     def iterations(self) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
-from dexhot_train.learners.folder import CHECKPOINT, kept_rows, recorded
+from dexhot_train.learners.folder import CHECKPOINT, kept_rows, recorded, took
 from dexhot_train.learners.ppo import PPO
 
 
@@ -27,15 +27,19 @@ def train_in_folder(
     resumed = learner.iteration
     rows = kept_rows(folder, resumed)
     began, steps = time.perf_counter(), learner.steps
-    for row in recorded(learner.train(iterations), folder, resumed):
-        rows.append(row)
-        if progress:
-            speed = (learner.steps - steps) / (time.perf_counter() - began)
-            parts = [f"{name.rpartition('/')[2]} {row[name]:.2f}" for name in shown if name in row]
-            line = ", ".join([*parts, f"{speed:.0f} steps/s"])
-            progress(learner.iteration - resumed, iterations - resumed, line)
-        if learner.iteration % save_every == 0 or learner.iteration == iterations:
-            save_checkpoint(learner.state(), folder / CHECKPOINT)
+    try:
+        for row in recorded(learner.train(iterations), folder, resumed):
+            rows.append(row)
+            if progress:
+                speed = (learner.steps - steps) / (time.perf_counter() - began)
+                parts = [f"{name.rpartition('/')[2]} {row[name]:.2f}" for name in shown if name in row]
+                line = ", ".join([*parts, f"{speed:.0f} steps/s"])
+                progress(learner.iteration - resumed, iterations - resumed, line)
+            if learner.iteration % save_every == 0 or learner.iteration == iterations:
+                save_checkpoint(learner.state(), folder / CHECKPOINT)
+    finally:  # a run that was stopped counts too
+        if learner.steps > steps:
+            took(folder, time.perf_counter() - began, learner.steps - steps)
     seconds = time.perf_counter() - began
     return {
         "folder": str(folder),

@@ -12,6 +12,7 @@ from dexhot.control.observation import pose_velocity
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError
 from dexhot.objects.asset import ObjectAsset
 from dexhot.retargeting.retarget import RetargetOptions, retarget
@@ -21,7 +22,6 @@ from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene, floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup, load_setup
-from dexhot_train.human_clip import human_clip
 
 PREGRASP = 6  # frames before the object moves
 

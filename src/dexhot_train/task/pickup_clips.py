@@ -13,6 +13,7 @@ import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.rotations import matrix_to_quat
@@ -22,7 +23,6 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene
 from dexhot.simulation.setup import Setup
-from dexhot_train.human_clip import human_clip
 from dexhot_train.task.clips import TaskClip, task_clip
 
 HANDS = ("leap_right", "six_motor_right")  # the second like the paper's Inspire hand: 6 motors, 5 fingers

@@ -8,6 +8,7 @@ import pytest
 
 from dexhot.control.assistance import correction_bound
 from dexhot.data.types import HandObjectTrajectory
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.sdf import ConvexUnion
@@ -26,7 +27,6 @@ from dexhot_train.assist.reconstruction import (
     user_alone,
 )
 from dexhot_train.assist.reconstruction_agent import ReconstructionTraining, corrector_of, train_reconstruction
-from dexhot_train.human_clip import human_clip
 from dexhot_train.learners.ppo import PPOOptions
 
 SHIFT = np.array([0.0, 0.004, 0.0])

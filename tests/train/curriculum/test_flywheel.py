@@ -176,6 +176,28 @@ def test_three_stages_end_with_a_controller_and_a_stopped_run_goes_on(ways, clip
     assert commands.shape == task.reference.q.shape and np.isfinite(commands).all()
 
 
+def test_the_demonstrations_of_a_stage_are_imitated_in_its_training(ways, clips, tmp_path, monkeypatch):
+    assert FlywheelOptions().tracker.ppo.imitation > 0, "eq. 4 is on unless it is turned off"
+    learner = replace(TINY.tracker.ppo, imitation=FlywheelOptions().tracker.ppo.imitation)
+    imitating = replace(TINY, tracker=replace(TINY.tracker, ppo=learner))
+    train = flywheel._train
+    monkeypatch.setattr(flywheel, "_train", lambda *args: pytest.fail("enough") if args[5] == 2 else train(*args))
+    with pytest.raises(pytest.fail.Exception):
+        run_flywheel(clips, imitating, tmp_path / "wheel", workers=1)
+    curve = (tmp_path / "wheel" / "stage1" / "controller" / "curve.jsonl").read_text().splitlines()
+    assert curve and all(json.loads(line)["imitation_loss"] > 0 for line in curve), (
+        "eq. 4 of a clip with a demonstration"
+    )
+
+
+def test_a_wheel_mines_and_trains_with_the_servo_that_was_asked_for(ways, clips, tmp_path):
+    assert task_of(clips[0], tmp_path / "bare").setup.physics.servo != "dextrack"
+    row = mine_task(FlywheelJob(clips[0], 1, tmp_path, replace(TINY, profile="dextrack")))
+    assert row["verdict"] != "refused"
+    made = load(tmp_path / "stage1" / "c0.npz", Demonstration)
+    assert made.servo == "dextrack" and made.reference.provenance["servo"] == "dextrack"
+
+
 def test_no_reference_of_a_test_clip_is_trained_on(clips, tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": [""]})
     with pytest.raises(DexhotError, match="nothing may be trained"):
@@ -199,8 +221,11 @@ def test_the_command_says_what_was_asked(monkeypatch, clips, tmp_path, capsys):
 
     monkeypatch.setattr(flywheel, "run_flywheel", run)
     arguments = ["--sizes", "1", "2", "1", "--steps", "100", "--out", str(tmp_path / "w"), "--json"]
+    arguments += ["--imitation", "0.3", "--backend", "warp", "--profile", "dextrack"]
     assert main(["train", "flywheel", *clips, *arguments]) == 0
     assert seen["options"].sizes == (1, 2, 1) and seen["options"].tracker.steps == 100
+    assert seen["options"].tracker.ppo.imitation == 0.3 and seen["options"].tracker.backend == "warp"
+    assert seen["options"].profile == "dextrack" and "--imitation 0.3" in seen["command"]
     assert "--sizes 1 2 1 --steps 100" in seen["command"] and "c0.reference.npz" in seen["command"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["policy"] == "p"
     assert load_setup(load(clips[0])).hand.name == "leap_right"

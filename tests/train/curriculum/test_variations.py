@@ -1,5 +1,7 @@
 """Variations of clips: what is moved, stretched and warped, and what may not be trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,26 @@ def test_no_clip_of_a_test_split_is_varied(monkeypatch):
     with pytest.raises(DexhotError, match="test_unseen_object"):
         require_training("grab/b, easier by 0.67")
     require_training("grab/a")
+
+
+@pytest.mark.parametrize(
+    "recorded, test",
+    [
+        ({"dataset": "GRAB full", "split": "test"}, True),
+        ({"dataset": "GRAB full", "split": "train"}, False),
+        ({"dataset": "TACO", "group": "S3", "split": "dextrack"}, True),
+        ({"dataset": "TACO", "group": "train", "split": "published"}, False),
+        ({"dataset": "FPHAB", "split": "test"}, True),
+        ({}, False),
+    ],
+)
+def test_a_reference_of_a_test_clip_is_refused_without_its_clip_and_by_any_name(cache, recorded, test, lift_reference):
+    reference = replace(lift_reference, name="varied/of_it-warped-0", provenance={"trajectory": recorded})
+    if not test:
+        require_training(reference.name, reference)
+        return
+    with pytest.raises(DexhotError, match="nothing may be trained on it"):
+        require_training(reference.name, reference)
 
 
 @pytest.mark.parametrize("name", ["parametric/lift-box", "parametric/throw-box-1", "parametric/lift-cone-1"])

@@ -29,6 +29,12 @@ class Flywheel:
     """Worlds stepped together in training."""
     reward: float = 50.0
     """Smallest return of a demonstration that supervises."""
+    imitation: float = 0.1
+    """Weight of the imitation loss, by which these supervise; 0: only their states are used, to start from."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    backend: Literal["mujoco", "warp"] = "mujoco"
+    """Simulator of the controllers' training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
     seed: int = 0
     """Random seed."""
     workers: int = 0
@@ -55,11 +61,12 @@ def run(args: Flywheel) -> None:
     from dexhot_train.curriculum.variations import clips_named
     from dexhot_train.learners.tracker import TrackerOptions
 
-    at_least(0, seed=args.seed, workers=args.workers, reward=args.reward)
+    at_least(0, seed=args.seed, workers=args.workers, reward=args.reward, imitation=args.imitation)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
-    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed)
+    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed, profile=args.profile)
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
-    options = replace(options, tracker=TrackerOptions(args.worlds, args.steps, args.seed))
+    tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
+    options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))
     words = ["dexhot train flywheel", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
     words += ["--sizes", *map(str, args.sizes), *options_of(args, ("clips", "out", "sizes", "json", "workers"))]
     say = lambda line: console.print(line, highlight=False)  # noqa: E731

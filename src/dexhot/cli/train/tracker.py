@@ -40,7 +40,7 @@ class Tracker:
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
     backend: Literal["mujoco", "warp"] = "mujoco"
-    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU, for clips of one object."""
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
     trials: int = 20
     """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
     seed: int = 0
@@ -74,7 +74,7 @@ def run(args: Tracker) -> None:
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
     for clip in clips:
-        require_training(clip.reference.name)
+        require_training(clip.name, clip.reference)
     layout = tuple(LAYOUTS[args.layout])
     task = TaskOptions(action=args.action, layout=layout, rewards=args.reward, shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)

@@ -3,7 +3,8 @@
 It takes the object filter's place and name. Poses arrive late, at the camera's rate and in its frame; each is applied
 at its own stamp. A hidden object that was held moves with the hand (tracking/hand_object_filter.py).
 
-hand: robot    its points are known from its joint states; a state is published for each, from /object/pose.
+hand: robot    its points follow from its joint states; a state is published for each, from /object/pose. With
+               `masks`, images whose labels have the object without its pose correct its place by its mask.
 hand: person   a fit of every image (/hand/fit, /object/fit) is filtered, and published for its stamp, with
                /hand/points and the wrist's pose.
 """
@@ -15,11 +16,13 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import JointState, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
+from dexhot.data.camera_topics import ALIGNED, OURS
 from dexhot.data.diagnostics import by_node
 from dexhot.data.files import load
+from dexhot.data.labels import LABELS as LABEL
 from dexhot.data.topics import (
     DIAGNOSTICS,
     EPISODE,
@@ -28,6 +31,7 @@ from dexhot.data.topics import (
     HAND_FIT,
     HAND_POINTS,
     HAND_POSE,
+    LABELS,
     LEAP_STATES,
     OBJECT_FIT,
     OBJECT_POSE,
@@ -35,9 +39,10 @@ from dexhot.data.topics import (
 )
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import NotFoundError
-from dexhot.geometry.poses import transform
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.poses import inverse, transform
 from dexhot.objects.asset import Symmetry
-from dexhot.objects.library import load_symmetry
+from dexhot.objects.library import load_object, load_symmetry
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.kinematics.points import HandPoints
 from dexhot.robots.robot_hand import load_hand
@@ -46,18 +51,22 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.frames import FrameTree
 from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import keypoint_cloud, read_cloud
+from dexhot.ros.see.camera_messages import keypoint_cloud, read_camera_info, read_cloud, read_image
 from dexhot.ros.see.stamped import StampedHistory
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.object_filter import ObjectState
-from dexhot.tracking.observations import Observation, SeenKeypoints, SeenPose
+from dexhot.tracking.observations import Observation, SeenJoints, SeenKeypoints, SeenPose
+from dexhot.tracking.silhouettes import hull_of, seen_mask
 
 TICK = 1.0 / RATE  # s
 TOGETHER = 0.2 * TICK  # s between states of arm and hand of one moment
 FUTURE = 0.5  # s ahead of the newest state: implausible
 NOTED = 0.3  # s without an accepted pose before it is reported
 JUMP = 0.05  # m between the state and poses that contradict it above which the object is lost, not measured badly
-HAND_SIGMA = 0.002  # m, of the robot's points: kinematics and calibration
+POINT_SIGMA = 0.001  # m, of a robot's point by itself: links that are not as modelled
+ARM_SIGMA, FINGER_SIGMA = 0.001, 0.02  # rad, of joints: encoders and calibration; fingers have play, too
+SMALLEST = 50  # px of a mask that is looked at
+SAME = 1e-4  # s between stamps of one image
 LEAST = 0.001  # m, smallest sigma that a fit is believed
 DEFAULT = np.diag([0.005**2] * 3 + [0.05**2] * 3)  # of a pose without covariance
 PERCEPTION = "perception"  # the node that knows why nothing is seen
@@ -87,6 +96,12 @@ class HandObjectFilterNode(DexhotNode):
             self.obey(PoseWithCovarianceStamped, OBJECT_POSE, self.on_pose, "state")
             self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
             self.obey(JointState, LEAP_STATES, self.on_hand, "state")
+            self.joint_sigma = np.array([ARM_SIGMA] * len(FR3_JOINTS) + [FINGER_SIGMA] * len(self.fingers))
+            if self.p.masks:
+                self.hull = hull_of(load_object(reference.object_name).vertices)
+                place = f"/{self.p.camera_namespace.strip('/')}" if self.p.camera_namespace else OURS
+                self.subscribe(CameraInfo, place + ALIGNED.replace("image_raw", "camera_info"), self.on_camera)
+                self.subscribe(Image, LABELS, self.on_labels)
         else:
             self.cloud = self.advertise(PointCloud2, HAND_POINTS)
             self.wrist = self.advertise(PoseWithCovarianceStamped, HAND_POSE, "state")
@@ -103,12 +118,13 @@ class HandObjectFilterNode(DexhotNode):
             return Symmetry()
 
     def start(self) -> None:
-        self.values = {"rejected": 0, "late": 0, "reacquired": 0, "missing": "", "motion": ""}
+        self.values = {"rejected": 0, "late": 0, "reacquired": 0, "masks": 0, "missing": "", "motion": ""}
         self.unseen = ""  # perception's reason
         self.clip_begin = -np.inf  # stamp from which poses belong to the present clip
         self.tick = 0.0  # stamp of the hand's newest state
         self.arm: StampedHistory[np.ndarray] = StampedHistory()
         self.hand: tuple[float, np.ndarray] | None = None  # stamp and joints that wait for the arm's
+        self.camera: Intrinsics | None = None  # of the labels
         self.forget()
 
     def forget(self) -> None:
@@ -121,6 +137,7 @@ class HandObjectFilterNode(DexhotNode):
         self.lost = True  # until it is seen
         self.reported = True  # the loss
         self.published = -np.inf  # stamp of the last state
+        self.posed = -np.inf  # stamp of the last pose
 
     # What others report
 
@@ -164,8 +181,8 @@ class HandObjectFilterNode(DexhotNode):
             return  # drivers may publish more often than we need
         begin, self.tick = time.monotonic(), stamp
         assert self.points is not None
-        points = self.points(np.concatenate([arm, fingers]))
-        self.filter.observe(stamp, SeenKeypoints(points, HAND_SIGMA))
+        joints = np.concatenate([arm, fingers])
+        self.filter.observe(stamp, SeenJoints(joints, self.points.linearised, self.joint_sigma, POINT_SIGMA))
         self.publish(stamp)
         self.step.add(time.monotonic() - begin)
 
@@ -177,7 +194,30 @@ class HandObjectFilterNode(DexhotNode):
         if not self.tick:
             return  # without the hand's clock its age is unknown
         self.delay.add(self.tick - stamp)
+        self.posed = stamp
         self.take(stamp, pose)
+
+    def on_camera(self, message: CameraInfo) -> None:
+        self.camera = read_camera_info(message)
+
+    def on_labels(self, message: Image) -> None:
+        """Labels come after the pose of their image; without one, the object's mask corrects its place."""
+        stamp = messages.seconds(message.header.stamp)
+        known = self.clip_begin < stamp < self.tick + FUTURE and self.filter.object_accepted > -np.inf
+        if self.camera is None or not known or stamp - self.posed < SAME:
+            return
+        labels = read_image(message)
+        if labels.shape != (self.camera.height, self.camera.width):
+            size = f"{labels.shape[1]}x{labels.shape[0]}"
+            raise RefusedError(f"labels of {size} pixels are not of the camera's size.")
+        mask = labels == LABEL["object"]
+        if np.count_nonzero(mask) < SMALLEST:
+            return
+        hidden = (labels == LABEL["right"]) | (labels == LABEL["left"])
+        camera_T_world = inverse(self.frames.world_T(message.header.frame_id, stamp))
+        seen = seen_mask(mask, hidden, self.hull, self.camera, camera_T_world)
+        if seen is not None and self.observe(stamp, seen):
+            self.values["masks"] += 1  # type: ignore[operator]
 
     # A person's hand
 

@@ -1,7 +1,7 @@
 """A human demonstration by name, and its object."""
 
 from dexhot.data.types import HandObjectTrajectory
-from dexhot.datasets import load_clip
+from dexhot.datasets.library import load_clip
 from dexhot.datasets.parametric import KINDS, generate
 from dexhot.errors import NotFoundError
 from dexhot.objects.asset import ObjectAsset

@@ -1,0 +1,136 @@
+"""`dexhot bench dextrack` on datasets imported from small files of the published layouts."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from layouts import write_grab, write_taco
+
+from dexhot.cli import main
+from dexhot.datasets.mano_imports import get_grab_full, get_taco
+from dexhot.evaluation import controllers
+from dexhot.evaluation.campaign import Trial
+from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.simulation.scans import make_object
+from dexhot_bench import dextrack
+from dexhot_bench.dextrack_paper import FIGURES, figures_row
+from dexhot_train.learners.folder import took
+from tiny_policy import write_policy
+
+
+def one_piece(name, vertices, faces, **options):
+    return make_object(name, vertices, faces, pieces=[(vertices, faces)], **options)
+
+
+def here(function, jobs, workers=0, executor="process"):
+    """As run_jobs, in this process."""
+    for job in jobs:
+        try:
+            yield job, function(job)
+        except Exception as e:
+            yield job, e
+
+
+@pytest.fixture
+def imported(cache, tmp_path, monkeypatch):
+    """Both datasets in the cache. Their hand is nobody's and holds nothing: retargeted without contacts."""
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
+    write_grab(tmp_path / "GRAB")
+    write_grab(tmp_path / "GRAB", subject="s4", name="cubesmall_pass_1")
+    get_grab_full(tmp_path / "GRAB", one_piece, accept_licence=True)
+    write_taco(tmp_path / "TACO")
+    get_taco(tmp_path / "TACO", one_piece, accept_licence=True, repair=False)
+    without = lambda clip, hand, asset, o: retarget(clip, hand, asset, RetargetOptions(False, profile=o.profile))  # noqa: E731
+    monkeypatch.setattr(controllers, "retarget", without)
+    monkeypatch.setattr(dextrack, "run_jobs", here)
+    return tmp_path
+
+
+def test_table_1_has_the_papers_hand_and_servo_counts_and_not_run(imported, capsys):
+    assert main(["bench", "dextrack", "--dataset", "grab-full", "--table", "1", "--envs", "2", "--json"]) == 0
+    shown = capsys.readouterr()
+    line = json.loads(shown.out.strip().splitlines()[-1])
+    rows = line["tables"]["1"]["grab_full"]
+    assert line["hand"] == "allegro_right" and line["servo"] == "dextrack" and not line["failed"]
+    replay, frozen, dgrasp = rows["replay"], rows["frozen"], rows["dgrasp"]
+    assert replay["clips"] == 1 and replay["envs"] == 2 and not replay["simulates"]  # s1's clip alone
+    assert dgrasp["simulates"] and rows["planned"]["simulates"] and set(FIGURES) <= set(frozen)
+    assert rows["ours"] is None and rows["ppo_tracking"] is None and line["metrics"]["ours_success_10cm_20deg"] is None
+    titles = list(line["printed"])
+    assert len(titles) == 2 and "without simulation" in titles[0] and "simulating" in titles[1]
+    ours = next(row for row in line["printed"][titles[0]]["rows"] if row[0] == "Ours")
+    assert ours[5] == "not run (0.47)" and ours[-2] == ""
+    counted = next(row for row in line["printed"][titles[0]]["rows"] if row[0] == "replay")
+    assert counted[-2] == "1 x 2" and "(" not in counted[1]
+
+
+def test_ours_on_tacos_splits_is_the_given_policy_and_another_hands_is_left_out(imported, capsys):
+    clip = "20231105_019"
+    options = controllers.EvaluationOptions(dataset="taco", hand="allegro_right", profile="dextrack")
+    reference, setup = controllers.clip_reference(clip, options)
+    policy = write_policy(imported / "ours", reference, setup.physics)
+    other, leap = controllers.clip_reference(clip, controllers.EvaluationOptions(dataset="taco"))
+    stranger = write_policy(imported / "ppo", other, leap.physics)
+    given = (("ours", str(policy)), ("ppo_tracking", str(stranger)), ("fraction_0.3", str(policy)))
+    found = dextrack.run(dataset="taco", table="1", envs=1, policies=given, quick=True)
+    rows = found["tables"]["1"]["taco"]
+    assert rows["ours"]["clips"] == 1 and rows["ppo_tracking"] is None
+    assert "allegro_right" in found["failed"][f"{clip}, ppo_tracking"]
+    fractions = dextrack.run(dataset="taco", table="6", envs=1, policies=given)["tables"]["6"]["rows"]
+    assert fractions["0.3"]["envs"] == fractions["1"]["envs"] == 1 and fractions["0.5"] is None
+    further = dextrack.run(dataset="taco", table="5", envs=1, policies=given)["tables"]["5"]
+    assert further == dict.fromkeys(("S1", "S2", "S3"))  # no clip of these is imported
+
+
+def test_hours_are_the_ledgers_and_the_trainings(tmp_path, cache):
+    rows = [
+        {"name": f"c{k}", "parent": "", "kind": "", "verdict": "demonstration", "control_steps": 1, "stage": stage}
+        | {"seconds_cpu": seconds}
+        for k, (stage, seconds) in enumerate(((1, 1800.0), (1, 1800.0), (2, 7200.0)))
+    ]
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "stage2" / "controller").mkdir(parents=True)
+    took(tmp_path / "stage2" / "controller", 1800.0, 10)
+    took(tmp_path / "stage2" / "controller", 1800.0, 10)  # resumed
+    found = dextrack.run(dataset="grab", table="10", flywheel=tmp_path)["tables"]["10"]
+    assert found["ours, stage 1"] == {"mining_h": 1.0, "training_h": None}
+    assert found["ours, stage 2"] == {"mining_h": 2.0, "training_h": 1.0}
+    assert found["ours"]["mining_h"] == 3.0 and found["without_data"] is None
+
+
+def test_adaptivity_is_a_campaigns(tmp_path, cache):
+    trials = [
+        Trial("grab/a", "grab/o", "controller", method, 1, level, False, "", False, "run")
+        for method, level in (("ours", 2), ("PPO", 0))
+    ]
+    (tmp_path / dextrack.TRIALS).write_text("".join(json.dumps(asdict(t)) + "\n" for t in trials))
+    found = dextrack.run(table="13", campaign=tmp_path)["tables"]["13"]
+    assert found["ours"] == {"levels": [1.0, 1.0, 0.0], "clips": 1} and found["baseline"]["levels"] == [0.0, 0.0, 0.0]
+
+
+def test_difficulty_and_scores_are_of_the_test_clips(imported):
+    found = dextrack.run(dataset="grab_full", table="15", envs=1)
+    values = found["tables"]["15"]
+    assert values["grab_full"]["clips"] == 1 and len(values["grab_full"]["values"]) == 3 and values["taco"] is None
+    assert found["printed"]["Table 15: difficulty of the test clips"]["rows"][0][1].endswith("(3.426)")
+
+
+def test_errors_are_medians_over_clips_and_successes_means():
+    def row(error: float, success: float):
+        worlds = {name: success if name.startswith("success") else error for name in FIGURES}
+        return {"clip": "a", "x": {"trials": worlds, "envs": 3, "steps": 0, "tick_steps": 0}}
+
+    found = dextrack.figures_of([row(1.0, 0.0), row(2.0, 0.5), row(9.0, 1.0)], "x")
+    assert found["T_err_cm"] == 2.0 and found["success_10cm_20deg"] == 0.5
+    assert figures_row(found, None)[-2] == "3 x 3" and dextrack.figures_of([], "x") is None
+
+
+def test_a_wrong_table_dataset_or_row_is_named(capsys, cache):
+    for words, said in (
+        (["--table", "2"], "no table 2"),
+        (["--dataset", "hot3d"], "DexTrack's tables are of"),
+        (["--dataset", "taco"], "no dataset with splits"),
+    ):
+        assert main(["bench", "dextrack", *words]) == 1
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert main(["bench", "mine", "--envs", "3"]) == 1 and "bench dextrack" in capsys.readouterr().err
