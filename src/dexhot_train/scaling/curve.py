@@ -24,6 +24,7 @@ from dexhot.control.policy import OnnxNetwork
 from dexhot.data.files import jsonable, load, save, write_text
 from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.datasets import split_clips, splits
+from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.evaluation.controllers import (
     MOTIONS,
@@ -43,7 +44,6 @@ from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, labelled
 from dexhot_train.curriculum.ledger import LEDGER, MADE, figures, read
 from dexhot_train.curriculum.variations import CLIP, Variation
 from dexhot_train.export import export_policy
-from dexhot_train.human_clip import human_clip
 from dexhot_train.learners.folder import CONFIG, claim
 from dexhot_train.learners.generalist import GeneralistOptions, card_for, frames_name, shown_frames, terms_of
 from dexhot_train.learners.imitation import FitOptions, clone
