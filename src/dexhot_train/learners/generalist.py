@@ -36,7 +36,7 @@ from dexhot_train.learners.lessons import (
     timed,
 )
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.prior import TERMS
+from dexhot_train.training_clips import TERMS
 
 LAYOUT = "egocentric"
 
