@@ -21,7 +21,7 @@ from dexhot.progress import track
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import physics_of
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from dexhot_train.learners.baselines import REWARDS, STEPS, trained_baseline
 from dexhot_train.mining.executor import run_jobs
 

@@ -12,7 +12,7 @@ from dexhot.planning.planned import Planned, PlannedOptions, RefusedPlanError
 from dexhot.planning.preparation import STEADY, Preparation
 from dexhot.planning.prior import unfitted
 from dexhot.rollouts.floating import floating_simulator, run_controller
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from tiny_policy import write_policy
 
 

@@ -230,7 +230,6 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     """The HandObjectTrajectory of a right hand and an object in a recording. Evidence, fit and a picture of both go
     into the folder."""
     from dexhot.cli.models_command import get_hand_landmarks
-    from dexhot.cli.perceive_command import read_prompt
     from dexhot.cli.report_command import SEEN
     from dexhot.cli.retarget_command import part_of
     from dexhot.data import save
@@ -243,7 +242,9 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     from dexhot.humans.open_hand import open_hand
     from dexhot.objects import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
-    from dexhot.perception.perceive import object_track, perceive
+    from dexhot.perception.object_track import object_track
+    from dexhot.perception.perceive import perceive
+    from dexhot.perception.prompts import object_prompt
     from dexhot.perception.weights import missing_hand_landmarks
     from dexhot.perception.world import on_table
     from dexhot.progress import track
@@ -256,7 +257,7 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
         recording = open_recording(video)
         if recording.world_T_camera is None:
             recording.world_T_camera = on_table(recording)
-        seen = object_track(asset, recording.intrinsics, read_prompt(args.prompt) if args.prompt else None)
+        seen = object_track(asset, recording.intrinsics, object_prompt(args.prompt) if args.prompt else None)
         numbers = track(range(len(recording)), f"perceiving {recording.name}")
         evidence, _ = perceive(recording, hands, seen, "right", numbers)
         save(evidence, folder / "evidence.npz")
