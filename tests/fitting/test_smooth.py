@@ -53,11 +53,11 @@ def test_a_smoothed_hand_is_steadier_and_no_farther_from_the_truth():
     recording, evidence, points = tiny_clip(12)
     plain, smooth = (
         fit_recording(recording, evidence, ASSET, RECIPE.changed([f"solver.smooth={w}"]), HAND, with_pose=False)
-        for w in (0, 1)
+        for w in (0, 10)
     )
     found = [fit.trajectory.hands["right"].keypoints for fit in (plain, smooth)]
-    assert jitter(found[1]) < 0.8 * jitter(found[0])  # the box and the hand move evenly
     error = [np.linalg.norm(x - points, axis=-1).mean() for x in found]
+    assert jitter(found[1]) < 0.8 * jitter(found[0])  # box and hand move evenly: 2.1 after 3.4 mm
     assert error[1] < 1.1 * error[0]
     spread = [np.trace(fit.tracked[6].covariance[:6, :6]) for fit in (plain, smooth)]
     assert spread[1] < spread[0]  # neighbours tell too
@@ -70,7 +70,7 @@ def test_an_unseen_object_stays_in_the_hand():
     evidence.labels[6:][evidence.labels[6:] == 2] = 0
     found = [
         fit_recording(recording, evidence, ASSET, RECIPE.changed([f"solver.smooth={w}"]), HAND, with_pose=False)
-        for w in (0, 1)
+        for w in (0, 10)
     ]
     plain, smooth = (fit.trajectory.object_pose[:, :3] for fit in found)
     assert np.linalg.norm(smooth[-1] - smooth[5]) == pytest.approx(np.linalg.norm(plain[-1] - plain[5]), rel=0.15)
