@@ -257,7 +257,11 @@ class HandObjectFilter:
     def _use(self, s: _State, observation: Single) -> bool:
         what: What = "hand" if isinstance(observation, SeenKeypoints | SeenPixels) else "object"
         if self._status(s, what) in ("unknown", "lost"):
-            return self._start(s, observation)
+            if self._start(s, observation):
+                return True
+            seen = s.hand if what == "hand" else s.object
+            if not seen.started or seen.rejected >= self.options.confused_after:
+                return False  # what is only uncertain is still corrected by what it cannot be started from
         if isinstance(observation, SeenPose):
             self._choose_motion(s, observation)
         rows = observation.rows(s)
