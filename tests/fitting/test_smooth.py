@@ -7,13 +7,13 @@ from tests.tiny_clip import ASSET, HAND, tiny_clip
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import UNKNOWNS
-from dexhot.fitting.smooth import Moment, covariances, solve_chain
+from dexhot.fitting.smooth import TiedFrame, covariances, solve_chain
 
 RNG = np.random.default_rng(5)
 RECIPE = load_recipe("default")
 
 
-def chain(frames: int) -> tuple[list, list[Moment], np.ndarray, np.ndarray]:
+def chain(frames: int) -> tuple[list, list[TiedFrame], np.ndarray, np.ndarray]:
     """Random blocks with their ties, and the same as one dense matrix and one vector."""
     n, ties = UNKNOWNS, [np.exp(RNG.normal(size=UNKNOWNS)) for _ in range(frames)]
     dense, right, blocks = np.zeros((frames * n, frames * n)), RNG.normal(size=frames * n), []
@@ -27,7 +27,7 @@ def chain(frames: int) -> tuple[list, list[Moment], np.ndarray, np.ndarray]:
             before = slice((t - 1) * n, t * n)
             dense[here, before] = dense[before, here] = -np.diag(ties[t - 1])
         blocks.append((A, right[here], 0.0))
-    return blocks, [Moment([], [], tie, np.zeros(n)) for tie in ties], dense, right
+    return blocks, [TiedFrame([], [], tie, np.zeros(n)) for tie in ties], dense, right
 
 
 def test_block_elimination_is_the_dense_solution():

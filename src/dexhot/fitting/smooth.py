@@ -25,7 +25,7 @@ Factor = tuple[np.ndarray, bool]
 
 
 @dataclass
-class Moment:
+class TiedFrame:
     """One frame: what each camera sees of it, with its terms."""
 
     sights: list[tuple[TrackerCamera, FrameView, list[SceneTerm]]]
@@ -74,7 +74,7 @@ def smoothed(
     ]
 
 
-def moment_of(tracker: HandObjectTracker, frame: Frame, one: Tracked, then: Tracked, weight: float) -> Moment:
+def moment_of(tracker: HandObjectTracker, frame: Frame, one: Tracked, then: Tracked, weight: float) -> TiedFrame:
     """A frame's views and terms, from the tracker's state, and its tie to the next frame."""
     tracker.begin_at(one)
     view = tracker.view(frame)
@@ -85,7 +85,7 @@ def moment_of(tracker: HandObjectTracker, frame: Frame, one: Tracked, then: Trac
     expected = np.zeros(UNKNOWNS)
     if not (one.object_seen and then.object_seen):
         expected[OBJECT] = one.state.change_to(then.state)[OBJECT]
-    return Moment(sights, [], tie, expected)
+    return TiedFrame(sights, [], tie, expected)
 
 
 def scene_of(tracker: HandObjectTracker, camera: TrackerCamera, state: SceneState) -> HandObjectScene:
@@ -94,7 +94,7 @@ def scene_of(tracker: HandObjectTracker, camera: TrackerCamera, state: SceneStat
 
 
 def tied(
-    tracker: HandObjectTracker, moments: Sequence[Moment], states: Sequence[SceneState]
+    tracker: HandObjectTracker, moments: Sequence[TiedFrame], states: Sequence[SceneState]
 ) -> list[tuple[np.ndarray, np.ndarray, float]]:
     """Normal equations (57, 57) and (57,) of each frame with its ties, and its cost."""
     blocks = []
@@ -121,7 +121,7 @@ def tied(
 
 
 def factors(
-    blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[Moment], damping: float
+    blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[TiedFrame], damping: float
 ) -> list[Factor]:
     """Of S_t, the frames before each eliminated."""
     found: list[Factor] = []
@@ -136,7 +136,7 @@ def factors(
 
 
 def solve_chain(
-    blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[Moment], damping: float
+    blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[TiedFrame], damping: float
 ) -> np.ndarray:
     """(T, 57) that solves the damped equations of the clip for the gradients."""
     chain = factors(blocks, moments, damping)
@@ -149,7 +149,9 @@ def solve_chain(
     return np.stack(rows)
 
 
-def covariances(blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[Moment]) -> list[np.ndarray]:
+def covariances(
+    blocks: Sequence[tuple[np.ndarray, np.ndarray, float]], moments: Sequence[TiedFrame]
+) -> list[np.ndarray]:
     """(57, 57) of each frame's step, given the whole clip; what no term sees is known to KNOWN_TO."""
     known = [(A + np.eye(UNKNOWNS) / KNOWN_TO**2, g, cost) for A, g, cost in blocks]
     chain = factors(known, moments, 0.0)
