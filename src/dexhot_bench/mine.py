@@ -67,6 +67,7 @@ def run(
     profile: str | None = None,
     split: str = "train",
     peers: bool = False,
+    hand: str = "leap_right",
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
@@ -75,9 +76,9 @@ def run(
     """
     options = options or (QUICK if quick else FULL)
     clips = clips or clips_of("quick" if quick else split)
-    out = check_folder(out or mined_dir("quick" if quick else split, profile), "$DEXHOT_CACHE")
+    out = check_folder(out or mined_dir("quick" if quick else split, profile, hand), "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
-    mined = run_jobs(mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor)
+    mined = run_jobs(mine_clip, [(clip, out, options, profile, hand) for clip in clips], workers, executor)
     for (clip, *_), result in track(mined, "mining", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = f"{type(result).__name__}: {result}"
@@ -92,7 +93,7 @@ def run(
     rows.sort(key=lambda row: row["clip"])
     if peers or quick:
         _add_peers([r for r in rows if peers or r["clip"] in QUICK_PEERS], out, options, workers, executor, failed)
-    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
+    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named(hand)
     told = {
         "split": "quick" if quick else split,
         "options": asdict(options),
@@ -121,19 +122,20 @@ def clips_of(split: str) -> list[str]:
     return split_clips(split, splits("grab"))
 
 
-def mined_dir(split: str, profile: str | None) -> Path:
-    """Folder of the benchmark's plans."""
-    return cache_dir() / "mined" / split / (profile or load_hand("leap_right").servo)
+def mined_dir(split: str, profile: str | None, hand: str = "leap_right") -> Path:
+    """Folder of the benchmark's plans; those of the LEAP hand have none of its own."""
+    folder = cache_dir() / "mined" / split
+    return (folder if hand == "leap_right" else folder / hand) / (profile or load_hand(hand).servo)
 
 
-def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
+def mine_clip(job: tuple[str, Path, MineOptions, str | None, str]) -> bool:
     """Retarget and mine one clip into `<out>/<clip>.npz`. Returns whether an earlier run's file was kept.
 
     The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
     """
-    clip, out, options, profile = job
+    clip, out, options, profile, hand = job
     trajectory = load_clip(f"grab/{clip}")
-    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics(profile=profile))
+    setup = Setup(load_hand(hand), load_object(trajectory.object_name), load_physics(profile=profile))
     reference = retarget(trajectory, setup.hand, setup.asset, RetargetOptions(profile=profile))
     with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
         reference = place(reference, setup.hand)

@@ -48,6 +48,7 @@ class PriorOptions:
     rollouts: int = 168  # of each search
     seed: int = 0
     clips: int = 0  # the first so many; 0: all
+    hand: str = "leap_right"
     keep: float = 0.5  # smallest fraction of the search's worlds that a plan must survive to count
 
 
@@ -68,7 +69,7 @@ def averaged_plan(job: tuple[str, PriorOptions, Path]) -> tuple[np.ndarray | Non
         with np.load(path, allow_pickle=False) as done:
             return (done["plan"] if done["count"] else None), int(done["count"])
     trajectory, asset = human_clip(name)
-    setup = Setup(load_hand("leap_right"), asset, load_physics())
+    setup = Setup(load_hand(options.hand), asset, load_physics())
     reference = retarget(trajectory, setup.hand, asset)
     trials = Trials(reference, floating_simulator(reference, setup))
     space = StructuredPlans(reference, setup.physics, asset.symmetry.center)
@@ -102,7 +103,7 @@ def fit_prior(
             lost[name] = str(result)
         elif result[0] is not None:
             plans[name] = result[0]
-    hand, physics = load_hand("leap_right"), load_physics()
+    hand, physics = load_hand(options.hand), load_physics()
     used = [name for name in names if name in plans]
     if len(used) < 2:
         why = f"; {next(iter(lost.values()))}" if lost else ""
@@ -124,6 +125,15 @@ def fit_prior(
 
 def plans_dir(options: PriorOptions) -> Path:
     """Where the clips' plans are kept; changes with the options, the physics and the version."""
-    said = [options.data, options.seeds, options.rollouts, options.seed, options.keep, PHYSICS, __version__]
+    said = [
+        options.data,
+        options.seeds,
+        options.rollouts,
+        options.seed,
+        options.keep,
+        options.hand,
+        PHYSICS,
+        __version__,
+    ]
     key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
     return cache_dir() / "priors" / f"{options.data}-{key}"

@@ -96,7 +96,7 @@ class Args:
     envs: int = 20
     """dextrack: perturbed worlds per clip; the paper has 1,000."""
     hand: Annotated[str, shown("HAND")] = ""
-    """dextrack: the robot hand; default: allegro_right, the paper's in simulation."""
+    """mine: the robot hand, default leap_right; dextrack: default allegro_right, the paper's in simulation."""
     policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
     """dextrack: policies (.onnx) as rows: ppo_tracking, ppo_omnigrasp, without_data_homotopy, without_data, ours;
     both_ppo_tracking, both_ours (table 4); fraction_0.1 (table 6)."""
@@ -163,10 +163,12 @@ def run(args: Args) -> None:
     if args.table and args.table not in tables.get(args.name, ()):
         known = "; ".join(f"`dexhot bench {name}`: {', '.join(its)}" for name, its in tables.items())
         raise DexhotError(f"no table {args.table} of {args.name}; tables: {known}.")
-    papers = (args.dataset, args.hand, args.policies, args.flywheel, args.campaign, args.clips, args.envs != 20)
+    papers = (args.dataset, args.policies, args.flywheel, args.campaign, args.clips, args.envs != 20)
     if any(papers) and args.name != "dextrack":
-        mine = "--dataset, --envs, --hand, --policies, --flywheel, --campaign and --clips"
+        mine = "--dataset, --envs, --policies, --flywheel, --campaign and --clips"
         raise DexhotError(f"{mine} belong to `dexhot bench dextrack`.")
+    if args.hand and args.name not in ("mine", "dextrack"):
+        raise DexhotError("--hand belongs to `dexhot bench mine` and `dexhot bench dextrack`.")
     at_least(0, steps=args.steps, clips=args.clips, envs=args.envs)
     if args.table and args.quick:
         raise DexhotError("--table belongs to a run without --quick, which makes no tables.")

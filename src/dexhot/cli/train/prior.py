@@ -17,6 +17,8 @@ class Prior:
     has too."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand whose plans are fitted, such as allegro_right."""
     seeds: int = 3
     """Searches per clip, averaged."""
     rollouts: int = 168
@@ -43,6 +45,7 @@ def run(args: Prior) -> None:
     from dexhot.data.types import PlanPrior
     from dexhot.datasets.licences import require_acceptance
     from dexhot.progress import track
+    from dexhot.robots.robot_hand import load_hand
     from dexhot_train.mining.executor import run_jobs
     from dexhot_train.prior import TERMS, PriorOptions, clips_for, fit_prior
 
@@ -52,10 +55,12 @@ def run(args: Prior) -> None:
     if args.data != "parametric":
         terms, accepted = f"Terms of the data: {TERMS[args.data]}.", acceptance(args.data, args.accept_licence)
         require_acceptance(f"a prior from {args.data}", terms, accepted, f"--accept-licence {args.data}")
-    options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
+    load_hand(args.hand)  # before the work
+    options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips, args.hand)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
     command += f" --seed {args.seed}" + f" --clips {args.clips}" * bool(args.clips)
+    command += f" --hand {args.hand}" * (args.hand != Prior.hand)
     shown_jobs = lambda function, jobs: track(run_jobs(function, jobs, args.workers), "searching", count)  # noqa: E731
     prior = fit_prior(options, shown_jobs, command)
     save(prior, out)
