@@ -6,7 +6,7 @@ from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
-from dexhot.geometry.poses import make_pose
+from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose, vertex_normals
@@ -19,8 +19,13 @@ HAND = open_hand()
 SHAPE = np.array([0.6, -0.5, 0.4, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
-def tiny_clip(frames: int = 16, speed: float = 0.004, seed: int = 0) -> tuple[Recording, Evidence, np.ndarray]:
-    """Recording, evidence with noisy keypoints (mediapipe's convention), and true keypoints (T, 21, 3) m."""
+def tiny_clip(
+    frames: int = 16, speed: float = 0.004, seed: int = 0, at: np.ndarray = IDENTITY
+) -> tuple[Recording, Evidence, np.ndarray]:
+    """Recording, evidence with noisy keypoints (mediapipe's convention), and true keypoints (T, 21, 3) m in the scene.
+
+    `at` (7,): camera_T_scene; the recording's world is the scene where it is given.
+    """
     rng = np.random.default_rng(seed)
     person, f = HAND.shaped(SHAPE), np.array([CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy])
     faces = np.asarray(ASSET.faces, np.int64)
@@ -41,16 +46,18 @@ def tiny_clip(frames: int = 16, speed: float = 0.004, seed: int = 0) -> tuple[Re
             grasp = pose.rotation.T @ R, pose.rotation.T @ (middle - posed.joints[0])
         R, x = pose.rotation @ grasp[0], posed.joints[0] + pose.rotation @ grasp[1]
         near, far = np.full(size[1:], 1e3), np.full(size[1:], 1e3)
-        draw_depth(posed.vertices, HAND.faces, f, near)
-        draw_depth(ASSET.vertices @ R.T + x, faces, f, far)
+        draw_depth(transform(at, posed.vertices), HAND.faces, f, near)
+        draw_depth(transform(at, ASSET.vertices @ R.T + x), faces, f, far)
         labels[t] = np.where(np.minimum(near, far) > 100, 0, np.where(near < far, 1, 2))
         noisy = np.minimum(near, far) + 0.001 * rng.normal(size=near.shape)
         depth[t] = np.where(labels[t] > 0, np.round(1e3 * noisy), 900)
         points.append(posed.keypoints(HAND.table("mediapipe")))
-        pixels = CAMERA.project(points[-1]) + rng.normal(size=(21, 2))
-        seen.append(np.concatenate([points[-1], pixels, (rng.random(21) > 0.15)[:, None]], axis=1))
-        object_pose.append(make_pose(x, matrix_to_quat(R)))
+        there = transform(at, points[-1])
+        pixels = CAMERA.project(there) + rng.normal(size=(21, 2))
+        seen.append(np.concatenate([there, pixels, (rng.random(21) > 0.15)[:, None]], axis=1))
+        object_pose.append(compose(at, make_pose(x, matrix_to_quat(R))))
     time = np.arange(frames) / 30.0
-    recording = Recording("tiny", time, np.zeros((*size, 3), np.uint8), depth, CAMERA)
+    world = None if at is IDENTITY else inverse(at)
+    recording = Recording("tiny", time, np.zeros((*size, 3), np.uint8), depth, CAMERA, world)
     evidence = Evidence("tiny", time, labels, {}, {"right": np.stack(seen)}, np.stack(object_pose))
     return recording, evidence, np.stack(points)

@@ -11,7 +11,8 @@ import pytest
 from dexhot.cli import main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import Evidence, HandObjectTrajectory
-from dexhot.geometry.poses import IDENTITY
+from dexhot.geometry.poses import IDENTITY, make_pose
+from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
@@ -187,6 +188,40 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     (tmp_path / "tiny.evidence.npz").unlink()
     assert main(["fit", "tiny"]) == 1
     assert "dexhot perceive tiny" in " ".join(capsys.readouterr().err.split())
+
+
+def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monkeypatch):
+    """`dexhot fit A B`: evidence of each by its name or in order; what is missing or does not fit is named."""
+    from tests.tiny_clip import ASSET, tiny_clip
+
+    from dexhot.hardware.camera import recording as camera
+
+    beside = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))
+    (first, evidence, points), (second, seen, _) = tiny_clip(4), tiny_clip(4, seed=1, at=beside)
+    views = {"a": replace(first, name="a", world_T_camera=IDENTITY), "b": replace(second, name="b")}
+    evidence.provenance["object"] = ASSET.name
+    for name, found in (("a", evidence), ("b", seen)):
+        save(found, tmp_path / f"{name}.evidence.npz")
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(camera, "open_recording", lambda path: views[path])
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "a", "b", "--set", "solver.iterations=4", "--json"]) == 0
+    told = last_line(capsys)
+    fitted = load(tmp_path / "a.fit.npz", HandObjectTrajectory)
+    assert told["views"] == 2 and fitted.provenance["fit"]["views"] == ["a", "b"]
+    assert np.linalg.norm(fitted.hands["right"].keypoints - points, axis=-1).mean() < 0.006
+    (tmp_path / "b.evidence.npz").rename(tmp_path / "other.npz")
+    for words, said in (
+        (["a", "b"], "b.evidence.npz does not exist: run `dexhot perceive b`"),
+        (["a", "b", "--evidence", "a.evidence.npz"], "not 1 for 2"),
+        (["a", "a"], "evidence of two recordings"),
+        (["a", "b", "--recipe", "robot_hand", "--joints", "j.npz"], "takes one recording"),
+    ):
+        assert main(["fit", *words]) == 1
+        assert said in " ".join(capsys.readouterr().err.split())
+    views["b"].world_T_camera = None
+    assert main(["fit", "a", "b", "--evidence", "a.evidence.npz", "other.npz", "--force"]) == 1
+    assert "b has no world_T_camera" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monkeypatch):

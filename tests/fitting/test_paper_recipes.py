@@ -17,12 +17,13 @@ from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.silhouette_search import ObjectSearch, place_by_box, rival
 from dexhot.fitting.summary import summarise_recording_fit
-from dexhot.geometry.poses import transform
-from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix
+from dexhot.geometry.poses import IDENTITY, make_pose, transform
+from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 
 MODEL = object_model(ASSET)
+BESIDE = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))  # camera_T_scene, from the side
 SHORT = {
     "tfhot": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),
     "tfhot_dexycb": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),
@@ -104,6 +105,19 @@ def test_joint_fitting_brings_the_hand_to_the_object(clip):
     made = joint.trajectory.provenance["fit"]
     assert made["hand_scale"]["right"] != 1.0 and made["object_ambiguous"] == joint.search.ambiguous
     assert summarise_recording_fit(joint, evidence)["object_overlap"] == made["object_overlap"] > 0.8
+
+
+@pytest.mark.parametrize("name", ["tfhot_dexycb", "homan", "handypriors"])
+def test_a_second_camera_tells_what_the_first_one_cannot(clip, name):
+    """The same moments from the side: hand and object together are nearer to the truth."""
+    recording, evidence, points = clip
+    beside, seen, _ = tiny_clip(4, 0.002, seed=1, at=BESIDE)
+    beside.color[:] = np.where((seen.labels == 2)[..., None], [40, 90, 170], 120)
+    first = replace(recording, world_T_camera=IDENTITY)
+    one = fit_recording(first, evidence, ASSET, short(name), HAND, with_pose=False)
+    two = fit_recording([first, beside], [evidence, seen], ASSET, short(name), HAND, with_pose=False)
+    off = [hand_error(fit, points) + object_error(fit, evidence) for fit in (one, two)]
+    assert off[1] < 0.9 * off[0]
 
 
 def test_two_hands_are_fitted_together(clip):

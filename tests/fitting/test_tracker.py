@@ -259,7 +259,7 @@ def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):
     frame = frames_of(recording, evidence, "right", False)[0]
     tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
     far = float(points[0, :, 2].max()) + 0.05
-    tracker.desk.plane, tracker.desk.found = Plane(np.array([0.0, 0.0, -1.0]), -far), 0
+    tracker.cameras[0].desk.plane, tracker.cameras[0].desk.found = Plane(np.array([0.0, 0.0, -1.0]), -far), 0
     filled = replace(frame, depth=np.where(frame.labels == 1, np.uint16(1e3 * far - 4), frame.depth))
     whole, seen = tracker.view(frame), tracker.view(filled)
     assert len(whole.hand_cloud) > 100 and (whole.depth > 0).sum() > 10

@@ -9,6 +9,8 @@ import tyro
 from dexhot.cli.arguments import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dexhot.data.recording import Recording
     from dexhot.data.types import Evidence
     from dexhot.fitting.recipe import Recipe
@@ -22,10 +24,13 @@ class Args:
     clip: Annotated[str, tyro.conf.Positional, shown("RECORDING|CLIP|FILE|IMAGE")]
     """A recording (bag, capture or folder of images, docs/fitting.md), a clip of the cache ("grab/duck_lift"), a
     trajectory file (.npz), a keypoint file (docs/hands.md), or a picture of a person with --recipe body."""
+    views: Annotated[tuple[str, ...], tyro.conf.Positional, shown("RECORDING")] = ()
+    """More recordings of the same moments, by other cameras calibrated in the same world (docs/fitting.md)."""
     object: Annotated[str | None, shown("NAME")] = None
     """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
-    evidence: Annotated[Path | None, shown("FILE.npz")] = None
-    """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
+    evidence: Annotated[tuple[Path, ...], shown("FILE.npz")] = ()
+    """Recording: what `dexhot perceive` wrote, of several one each in their order; default: <recording>.evidence.npz in
+    the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
     handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
@@ -107,6 +112,7 @@ def _fit_recording(args: Args) -> None:
     from dexhot.cli.output import print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import HandObjectTrajectory
+    from dexhot.errors import DexhotError
     from dexhot.fitting.overlay import draw_overlay
     from dexhot.fitting.recipe import load_recipe
     from dexhot.fitting.recording_fit import fit_recording
@@ -118,15 +124,19 @@ def _fit_recording(args: Args) -> None:
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
-    recording = open_recording(args.clip)
+    recordings = [open_recording(name) for name in (args.clip, *args.views)]
+    recording = recordings[0]
     if recipe.method == "robot_hand" or args.joints:
+        if args.views:
+            raise DexhotError("--recipe robot_hand takes one recording.")
         _fit_robot(args, recipe, recording)
         return
-    guessed = recording.world_T_camera is None and (level := on_table(recording)) is not None
+    guessed = not args.views and recording.world_T_camera is None and (level := on_table(recording)) is not None
     if guessed:
         recording.world_T_camera = level
     name = recording.name.rpartition("/")[2]
-    evidence, asset = _seen(args, name)
+    evidences, asset = _seen(args, recordings)
+    evidence = evidences[0]
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
     if args.picture:
@@ -136,9 +146,11 @@ def _fit_recording(args: Args) -> None:
     default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
     with progress(f"fitting {name} ({len(recording.time)} frames)"):
         table = hands[0].table(args.convention or default)
-        fit = fit_recording(recording, evidence, asset, recipe, hands, table)
+        fit = fit_recording(recordings, evidences, asset, recipe, hands, table)
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
+    if args.views:
+        figures["views"] = len(recordings)
     if guessed:
         figures["world"] = "level with the table that is seen; the camera's pose is not in the recording"
     if args.picture:
@@ -148,23 +160,28 @@ def _fit_recording(args: Args) -> None:
         print_json({"trajectory": str(out), "recording": name, **figures})
 
 
-def _seen(args: Args, name: str) -> "tuple[Evidence, ObjectAsset | None]":
-    """A recording's evidence and its object."""
+def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence], ObjectAsset | None]":
+    """The evidence of each recording, and the object."""
     from dexhot.data.files import load
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
     from dexhot.objects.library import load_object
 
-    source = args.evidence or Path(f"{name}.evidence.npz")
-    if not source.is_file():
-        raise DexhotError(f"{source} does not exist: run `dexhot perceive {args.clip}` first, or give --evidence FILE.")
-    evidence = load(source, Evidence)
-    wanted = args.object or str(evidence.provenance.get("object") or "")
+    if args.evidence and len(args.evidence) != len(recordings):
+        raise DexhotError(f"give one --evidence FILE per recording, not {len(args.evidence)} for {len(recordings)}.")
+    own = args.evidence or [Path(f"{one.name.rpartition('/')[2]}.evidence.npz") for one in recordings]
+    if len(set(own)) < len(own):
+        raise DexhotError(f"{own[0]} would be the evidence of two recordings; give --evidence FILE for each.")
+    for source, path in zip(own, (args.clip, *args.views)):
+        if not source.is_file():
+            raise DexhotError(f"{source} does not exist: run `dexhot perceive {path}` first, or give --evidence FILE.")
+    evidences = [load(source, Evidence) for source in own]
+    wanted = args.object or str(evidences[0].provenance.get("object") or "")
     if not wanted:
         raise DexhotError(
             "which object? Give --object NAME (`dexhot object list`), or --object none for the hand alone."
         )
-    return evidence, None if wanted == "none" else load_object(wanted)
+    return evidences, None if wanted == "none" else load_object(wanted)
 
 
 def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
@@ -185,7 +202,7 @@ def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
     if args.picture:
         raise DexhotError("--picture shows a person's hand; leave it out with --recipe robot_hand.")
     name = recording.name.rpartition("/")[2]
-    evidence, asset = _seen(args, name)
+    (evidence,), asset = _seen(args, [recording])
     if asset is None:
         raise DexhotError("--recipe robot_hand finds an object: give --object NAME, not none.")
     motion = read_robot_motion(args.joints)
@@ -227,6 +244,8 @@ def _fit_body(args: Args, path: Path) -> None:
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     if path.suffix.lower() not in PICTURES or recipe.method != "body":
         raise DexhotError("--recipe body and a picture (.jpg, .png) belong together.")
+    if args.views:
+        raise DexhotError("--recipe body takes one picture.")
     given = {"--coco": args.coco, "--category": args.category, "--object": args.object, "--start": args.start}
     if missing := [name for name, value in given.items() if value is None]:
         raise DexhotError(f"--recipe body also needs {', '.join(missing)} (docs/fitting.md).")
@@ -302,6 +321,7 @@ def _fit_clip(args: Args) -> None:
         name, time = trajectory.name.rpartition("/")[2], trajectory.time
         seen = {side: sightings_of(track) for side, track in trajectory.hands.items()}
     given = [f"--{n}" for n in RECORDING_ONLY if getattr(args, n) != getattr(Args, n)]
+    given += ["second recording"] if args.views else []
     if given:
         raise DexhotError(f"{args.clip} is a clip or a keypoint file, not a recording: it takes no {', '.join(given)}.")
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)

@@ -365,7 +365,10 @@ class Evidence:
 
     def cut(self, first: int, stop: int) -> "Evidence":
         """Frames `first` to `stop`, the latter excluded."""
-        part = slice(first, stop)
+        return self.at(slice(first, stop))
+
+    def at(self, part: slice | np.ndarray) -> "Evidence":
+        """Some frames, by a slice or their numbers."""
 
         def parts(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: x[part] for name, x in rows.items()}

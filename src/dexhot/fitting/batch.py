@@ -12,6 +12,7 @@ Unknowns are arrays by name, B rows each: "<side>.turn" 6D rotations, "<side>.pl
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 
 from dexhot.fitting import kernels
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, SceneState
+from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d
 from dexhot.humans.skin import JOINTS, HandPose, KeypointTable, PosedHand, ShapedHand, SkinnedHand
@@ -221,6 +223,35 @@ class BatchScene:
         """A gradient by an unknown itself."""
         if name in self.unknowns:
             self.direct[name] = self.direct.get(name, 0.0) + gradient
+
+    # other cameras
+
+    def seen_from(self, at: Viewpoint, camera: Intrinsics) -> "BatchScene":
+        """The same bodies in another camera's frame; `camera` is of its small images. What terms push into it counts
+        once `take_back` has it."""
+        there = copy(self)
+        there.__dict__.pop("object_vertices", None)
+        there.__dict__.pop("object_samples", None)
+        there.camera = camera
+        there.hands = {
+            side: replace(one, points=at.points_there(one.points), by_points=np.zeros_like(one.points))
+            for side, one in self.hands.items()
+        }
+        if self.model is not None:
+            there.rotation, there.place = at.rotation @ self.rotation, at.points_there(self.place)
+            there.force, there.torque, there.stretch = np.zeros_like(self.force), np.zeros_like(self.torque), 0.0
+        there._drawn, there._by_mask, there._by_image = {}, {}, {}
+        return there
+
+    def take_back(self, there: "BatchScene", at: Viewpoint) -> None:
+        """The gradient of what was pushed into the scene that the other camera sees."""
+        there._pull_pictures()
+        for side, one in self.hands.items():
+            one.by_points += there.hands[side].by_points @ at.rotation
+        if self.model is not None:
+            self.force += there.force @ at.rotation
+            self.torque += there.torque @ at.rotation
+            self.stretch += there.stretch
 
     # pictures
 

@@ -4,6 +4,7 @@
 or averages. Numbers of equations are those of TF-HOT unless another paper is named.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,8 @@ import numpy as np
 from dexhot.fitting import kernels
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene
 from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.viewpoint import Viewpoint
+from dexhot.geometry.cameras import Intrinsics
 
 HAND_CHANNELS = {side: RASTER_LABELS[side] for side in ("right", "left")}
 OBJECT = RASTER_LABELS["object"]
@@ -22,6 +25,29 @@ class BatchTerm(Protocol):
 
     def add(self, scene: BatchScene) -> np.ndarray:
         """(B,) values; their gradient goes into the scene."""
+
+
+@dataclass
+class FromCamera:
+    """Terms of a camera beside the first one: the bodies in its frame, the gradient turned back."""
+
+    at: Viewpoint
+    small: Intrinsics  # of the window in which masks are compared
+    terms: list[BatchTerm]
+
+    def add(self, scene: BatchScene) -> np.ndarray:
+        """The sum of the terms."""
+        there, total = scene.seen_from(self.at, self.small), np.zeros(scene.count)
+        for term in self.terms:
+            total += term.add(there)
+        scene.take_back(there, self.at)
+        return total
+
+
+def by_all(views: Sequence[BatchView], terms: Sequence[list[BatchTerm]]) -> list[BatchTerm]:
+    """The terms of what is seen, those of each camera in its frame."""
+    first, *others = terms
+    return first + [FromCamera(view.at, view.small, own) for view, own in zip(views[1:], others) if view.at is not None]
 
 
 def pixel_slopes(points: np.ndarray, fx: float, fy: float) -> np.ndarray:

@@ -10,6 +10,8 @@ from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.fitting.batch import RASTER_LABELS
+from dexhot.fitting.viewpoint import Viewpoint
+from dexhot.fitting.views import RecordedView
 from dexhot.geometry.cameras import Intrinsics
 
 MARGIN = 0.15  # of the window's longer side, around everything that was seen
@@ -26,6 +28,7 @@ class BatchView:
     pixels: dict[str, np.ndarray]  # (T, 21, 2) px by side, 0 where unseen
     confidence: dict[str, np.ndarray]  # (T, 21), 0 where unseen
     clouds: dict[str, list[np.ndarray]] = field(default_factory=dict)  # T of (N, 3) m by side or "object"
+    at: Viewpoint | None = None  # of a camera beside the first; None: the first one
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -56,6 +59,16 @@ class BatchView:
             if len(rows):
                 found[t] = columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5
         return found
+
+
+def views_of(
+    sights: Sequence[RecordedView], sides: list[str], pixels: int, around: Sequence[str] = ()
+) -> list[BatchView]:
+    """Of every camera (`view_of`)."""
+    views = [view_of(one.recording, one.evidence, sides, pixels, around) for one in sights]
+    for view, one in zip(views[1:], sights[1:]):
+        view.at = one.at
+    return views
 
 
 def view_of(

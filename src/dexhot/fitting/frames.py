@@ -30,6 +30,7 @@ class Frame:
     pixels: np.ndarray  # (21, 2)
     confidence: np.ndarray  # (21,)
     object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
+    others: tuple["Frame", ...] = ()  # the same moment by the other cameras
 
 
 def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bool = True) -> list[Frame]:
@@ -37,17 +38,7 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
 
     Raises ClipError where recording and evidence are not of the same frames, or no hand of that side was looked for.
     """
-    size = recording.depth.shape
-    why = ""
-    if evidence.labels.shape != size:
-        why = f"labels {evidence.labels.shape} for depth images {size}"
-    elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
-        why = f"their stamps differ by up to {apart:.3g} s"
-    if why:
-        raise ClipError(
-            f"the evidence {evidence.name} is not of the recording {recording.name}: {why}. Run `dexhot perceive` on "
-            "this recording."
-        )
+    check_evidence(recording, evidence)
     if side not in evidence.keypoints:
         raise ClipError(
             f"{evidence.name} has no keypoints of a {side} hand, only of {', '.join(evidence.keypoints) or 'none'}."
@@ -64,6 +55,21 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
         )
         for t in range(len(recording.time))
     ]
+
+
+def check_evidence(recording: Recording, evidence: Evidence) -> None:
+    """Raise ClipError where recording and evidence are not of the same frames."""
+    size = recording.depth.shape
+    why = ""
+    if evidence.labels.shape != size:
+        why = f"labels {evidence.labels.shape} for depth images {size}"
+    elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
+        why = f"their stamps differ by up to {apart:.3g} s"
+    if why:
+        raise ClipError(
+            f"the evidence {evidence.name} is not of the recording {recording.name}: {why}. Run `dexhot perceive` on "
+            "this recording."
+        )
 
 
 def thinning(camera: Intrinsics) -> int:

@@ -4,19 +4,16 @@ The first estimate, in the paper that of pretrained networks, is a hand fitted t
 by its masks. Adam then refines both by the rendered image and masks, and by contact and smoothness.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dexhot.data.recording import Recording
-from dexhot.data.types import Evidence
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, merged
-from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
-from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_all
+from dexhot.fitting.batch_view import BatchView, view_of, views_of
 from dexhot.fitting.contact_terms import BatchPenetration
 from dexhot.fitting.descent import hand_from_pixels, loss_of
 from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
@@ -24,6 +21,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
+from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 
 RENDER = ("image", "mask")
@@ -32,40 +30,44 @@ COLOUR_FRAMES = 8  # of which the object's colours are the median
 
 
 def fit_handypriors(
-    recording: Recording,
-    evidence: Evidence,
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hand: SkinnedHand,
     convention: str,
 ) -> tuple[list[Scenes], ObjectSearch]:
-    """Hand and object by frame, and what the object started from."""
+    """Hand and object by frame, and what the object started from; starts and colours are the first camera's."""
     solver, side = recipe.solver, hand.side
     bodies = Bodies({side: hand}, model, convention)
-    view = view_of(recording, evidence, [side], solver["pixels"])
-    search = search_object(bodies, view_of(recording, evidence, [side], solver["pixels"], ["object"]), solver)
+    views = views_of(sights, [side], solver["pixels"])
+    view, first = views[0], sights[0]
+    search = search_object(
+        bodies, view_of(first.recording, first.evidence, [side], solver["pixels"], ["object"]), solver
+    )
     now = merged(search.unknowns, hand_from_pixels(bodies, side, view))
     if "image" in recipe.terms:
         colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
         bodies = Bodies({side: hand}, colored, convention)
     rates = {"turn": solver["turn_rate"], "fingers": solver["finger_rate"], "place": solver["place_rate"]}
     if recipe.terms:  # without any it is the first estimate
-        now = adam(now, loss_of(bodies, terms_of(recipe, view), view.small), rates, solver["steps"]).unknowns
+        now = adam(now, loss_of(bodies, terms_of(recipe, views), view.small), rates, solver["steps"]).unknowns
     last = BatchScene(bodies, now, view.small)
     return [{side: last.scene(t, side)} for t in range(len(view))], search
 
 
-def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:
-    """What the recipe asks for."""
+def terms_of(recipe: Recipe, views: Sequence[BatchView]) -> list[BatchTerm]:
+    """What the recipe asks for: what is seen by every camera, physics once."""
+    seen: dict[str, Callable[..., BatchTerm]] = {"image": ObjectImage, "mask": MaskRendering}
     kinds: dict[str, Callable[..., BatchTerm]] = {
-        "image": partial(ObjectImage, view),
-        "mask": partial(MaskRendering, view),
         "sliding": Sliding,
         "penetration": BatchPenetration,
         "consistency": Consistency,
         "oscillation": Oscillation,
     }
-    return [kinds[name](**row) for name, row in recipe.terms.items()]
+    found = by_all(
+        views, [[seen[name](view, **row) for name, row in recipe.terms.items() if name in seen] for view in views]
+    )
+    return found + [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
 
 
 def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:

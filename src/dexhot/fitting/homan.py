@@ -9,12 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from dexhot.data.recording import Recording
-from dexhot.data.types import Evidence
 from dexhot.fitting.adam import adam
-from dexhot.fitting.batch import BatchScene, Bodies, merged
-from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D
-from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, merged
+from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D, by_all
+from dexhot.fitting.batch_view import BatchView, views_of
 from dexhot.fitting.contact_terms import Centroids, LocalContact, PairCollision, boxes_overlap
 from dexhot.fitting.descent import hand_from_pixels, loss_of
 from dexhot.fitting.motion_terms import PoseComponents, SizeDeviation, Smoothness
@@ -22,6 +20,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
+from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 from dexhot.humans.zones import contact_zones
 
@@ -30,28 +29,29 @@ INDEPENDENT = ("smoothness", "centroid", "local_contact", "collision")  # terms 
 
 
 def fit_homan(
-    recording: Recording,
-    evidence: Evidence,
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
     convention: str,
 ) -> tuple[list[Scenes], ObjectSearch]:
-    """Hands and object by frame, and what the object started from."""
+    """Hands and object by frame, and what the object started from; starts are those of the first camera."""
     solver = recipe.solver
     bodies = Bodies({hand.side: hand for hand in hands}, model, convention, solver["components"])
     sides = list(bodies.hands)
-    view = view_of(recording, evidence, sides, solver["pixels"])
-    close = view_of(recording, evidence, sides, solver["pixels"], ["object"])
+    views = views_of(sights, sides, solver["pixels"])
+    closes = views_of(sights, sides, solver["pixels"], ["object"])
+    view, close = views[0], closes[0]
     search = search_object(bodies, close, solver)
     start = merged(search.unknowns)
     if solver["stand_in"]:
         start["object.scale"] = np.ones(1)
-    for side in bodies.hands:
-        start |= hand_from_pixels(bodies, side, view) | {f"{side}.scale": np.ones(1)}
-    camera = view.camera
-    first = BatchScene(bodies, start, close.small)
-    seen = {side: camera.project(first.hand_vertices(side)) for side in bodies.hands}
+    hands_seen = [hands_from(bodies, one) for one in views]
+    start |= hands_seen[0]
+    seen = [
+        {side: one.camera.project(BatchScene(bodies, hand, close.small).hand_vertices(side)) for side in bodies.hands}
+        for one, hand in zip(views, hands_seen)
+    ]
     rates = {
         "turn": solver["turn_rate"],
         "fingers": solver["finger_rate"],
@@ -60,31 +60,46 @@ def fit_homan(
     }
     now = merged(start)
     for steps, left_out in ((solver["coarse_steps"], LOCAL), (solver["fine_steps"], ())):
-        terms = terms_of(recipe, bodies, view, close, seen, left_out)
+        terms = terms_of(recipe, bodies, views, closes, seen, left_out)
         now = adam(now, loss_of(bodies, terms, close.small), rates, steps).unknowns
     last = BatchScene(bodies, now, close.small)
     return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], search
 
 
+def hands_from(bodies: Bodies, view: BatchView) -> Unknowns:
+    """The hands' first estimate by one camera, in its frame."""
+    found: Unknowns = {}
+    for side in bodies.hands:
+        found |= hand_from_pixels(bodies, side, view) | {f"{side}.scale": np.ones(1)}
+    return found
+
+
 def terms_of(
     recipe: Recipe,
     bodies: Bodies,
-    view: BatchView,
-    close: BatchView,
-    seen: dict[str, np.ndarray],
+    views: Sequence[BatchView],
+    closes: Sequence[BatchView],
+    seen: Sequence[dict[str, np.ndarray]],
     left_out: Sequence[str],
 ) -> list[BatchTerm]:
-    """What the recipe asks for; `close` is the view of the object alone, which alone is drawn; `seen` (T, V, 2) px are
-    the first estimate's vertices."""
+    """What the recipe asks for: what is seen by every camera, the rest once. `closes` are the views of the object,
+    which alone is drawn; `seen` (T, V, 2) px are the vertices of each camera's own first estimate."""
     zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
     kinds: dict[str, Callable[..., BatchTerm]] = {
-        "silhouette": partial(Silhouette, close),
-        "vertices_2d": partial(Vertices2D, view, seen),
         "pca": PoseComponents,
         "size": SizeDeviation,
         "smoothness": Smoothness,
-        "centroid": partial(Centroids, {side: boxes_overlap(view, side) for side in bodies.hands}),
+        "centroid": partial(Centroids, {side: boxes_overlap(views[0], side) for side in bodies.hands}),
         "local_contact": partial(LocalContact, zones),
         "collision": PairCollision,
     }
-    return [kinds[name](**row) for name, row in recipe.terms.items() if name not in left_out]
+    by_camera: list[list[BatchTerm]] = []
+    for view, close, pixels in zip(views, closes, seen):
+        own: dict[str, Callable[..., BatchTerm]] = {
+            "silhouette": partial(Silhouette, close),
+            "vertices_2d": partial(Vertices2D, view, pixels),
+        }
+        by_camera.append([own[name](**row) for name, row in recipe.terms.items() if name in own])
+    return by_all(closes, by_camera) + [
+        kinds[name](**row) for name, row in recipe.terms.items() if name in kinds and name not in left_out
+    ]

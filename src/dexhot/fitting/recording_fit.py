@@ -9,13 +9,14 @@ import numpy as np
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
-from dexhot.fitting.frames import Frame, frames_of
+from dexhot.fitting.frames import Frame
 from dexhot.fitting.hand_fit import LEAST_SEEN
 from dexhot.fitting.recipe import METHODS, Recipe
 from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
 from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
+from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 
@@ -23,19 +24,24 @@ HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before
 
 
 def fit_recording(
-    recording: Recording,
-    evidence: Evidence,
+    recording: Recording | Sequence[Recording],
+    evidence: Evidence | Sequence[Evidence],
     asset: ObjectAsset | None,
     recipe: Recipe,
     hands: SkinnedHand | Sequence[SkinnedHand],
     table: KeypointTable | None = None,
     with_pose: bool = True,
 ) -> RecordingFit:
-    """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording.
+    """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording, or to
+    several of the same moments by calibrated cameras, with their evidence in the same order. Frames, stamps and what is
+    fitted are then the first one's.
 
     `table`: the keypoints' convention, by default MediaPipe's. `with_pose` False: without the object poses of an
-    estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand.
+    estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand, or where
+    several recordings are not calibrated in one world or not of the same moments.
     """
+    recordings = [recording] if isinstance(recording, Recording) else list(recording)
+    evidences = [evidence] if isinstance(evidence, Evidence) else list(evidence)
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
     if recipe.method == "contact":
         raise ClipError(
@@ -52,23 +58,29 @@ def fit_recording(
         raise ClipError(f"recipe {recipe.name} needs an object; the hand alone is fitted with --recipe default.")
     convention = table.name if table else "mediapipe"
     tables = {hand.side: hand.table(convention) for hand in hands}
+    sights = recorded_views(recordings, evidences)
     for hand in hands:
-        frames = frames_of(recording, evidence, hand.side)
-        if not any(np.nan_to_num(f.confidence).sum() >= LEAST_SEEN for f in frames):
-            raise ClipError(f"no frame of {recording.name} shows {LEAST_SEEN} keypoints of the {hand.side} hand.")
+        frames = frames_by_all(sights, hand.side)
+        if not any(_shown(f) for f in frames):
+            names = ", ".join(one.name for one in recordings)
+            raise ClipError(f"no frame of {names} shows {LEAST_SEEN} keypoints of the {hand.side} hand.")
     if recipe.method == "tracking":
-        return _track(recording, evidence, asset, recipe, hands[0], tables, with_pose)
+        return _track(sights, asset, recipe, hands[0], tables, with_pose)
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
-    scenes, search = _descend(recording, evidence, model, recipe, hands, convention, with_pose)
+    scenes, search = _descend(sights, model, recipe, hands, convention, with_pose)
     seconds = np.full(len(scenes), (time.thread_time() - began) / len(scenes))
-    return fit_of(recording, evidence, asset, model, recipe, tables, scenes, seconds, search=search)
+    return fit_of(sights, asset, model, recipe, tables, scenes, seconds, search=search)
+
+
+def _shown(frame: Frame) -> bool:
+    """Whether some camera shows enough of the hand."""
+    return any(np.nan_to_num(one.confidence).sum() >= LEAST_SEEN for one in (frame, *frame.others))
 
 
 def _track(
-    recording: Recording,
-    evidence: Evidence,
+    sights: Sequence[RecordedView],
     asset: ObjectAsset | None,
     recipe: Recipe,
     hand: SkinnedHand,
@@ -76,15 +88,16 @@ def _track(
     with_pose: bool,
 ) -> RecordingFit:
     """Frame by frame with the tracker; the shape first, from the first second."""
-    frames, table = frames_of(recording, evidence, hand.side, with_pose), tables[hand.side]
-    usable = [f for f in frames if np.nan_to_num(f.confidence).sum() >= LEAST_SEEN]
+    frames, table = frames_by_all(sights, hand.side, with_pose), tables[hand.side]
+    usable = [f for f in frames if _shown(f)]
     model = object_model(asset) if asset else None
+    camera, *others = (one.at for one in sights)
     first = [f for f in usable if f.time - usable[0].time <= SHAPE_SECONDS]
-    tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table)
-    shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
+    tracker = HandObjectTracker(hand, model, camera.intrinsics, recipe, table, others=others)
+    shape = tracker.shape_of([one for f in first for one in tracker.sightings_of(tracker.view(f))])
 
     def new() -> HandObjectTracker:
-        return HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape)
+        return HandObjectTracker(hand, model, camera.intrinsics, recipe, table, shape, others=others)
 
     tracker = new()
     tracked = [tracker.step(frame) for frame in frames]
@@ -97,7 +110,7 @@ def _track(
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]
     seconds = np.array([0.0 if one is None else one.seconds for one in tracked])
-    return fit_of(recording, evidence, asset, model, recipe, tables, scenes, seconds, tracked)
+    return fit_of(sights, asset, model, recipe, tables, scenes, seconds, tracked)
 
 
 def _backward(
@@ -152,8 +165,7 @@ def without_depth(recording: Recording, evidence: Evidence) -> tuple[Recording, 
 
 
 def _descend(
-    recording: Recording,
-    evidence: Evidence,
+    sights: Sequence[RecordedView],
     model: ObjectModel,
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
@@ -162,15 +174,15 @@ def _descend(
 ) -> tuple[list[Scenes], ObjectSearch | None]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
-        recording, evidence = without_depth(recording, evidence)
+        sights = [RecordedView(*without_depth(one.recording, one.evidence), one.at) for one in sights]
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 
-        return fit_tfhot(recording, evidence, model, recipe, hands[0], convention, with_pose), None
+        return fit_tfhot(sights, model, recipe, hands[0], convention, with_pose), None
     if recipe.method == "homan":
         from dexhot.fitting.homan import fit_homan
 
-        return fit_homan(recording, evidence, model, recipe, hands, convention)
+        return fit_homan(sights, model, recipe, hands, convention)
     from dexhot.fitting.handypriors import fit_handypriors
 
-    return fit_handypriors(recording, evidence, model, recipe, hands[0], convention)
+    return fit_handypriors(sights, model, recipe, hands[0], convention)

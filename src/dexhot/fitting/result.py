@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.keypoints import wrist_pose
-from dexhot.data.recording import Recording
-from dexhot.data.types import Evidence, HandObjectTrajectory, HandTrack
+from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.fitting.clip import NO_OBJECT
 from dexhot.fitting.frames import thinning
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.scene import HandObjectScene, ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import Tracked
+from dexhot.fitting.views import RecordedView
 from dexhot.geometry.poses import IDENTITY, compose, transform
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.humans.skin import KeypointTable, PosedHand
@@ -53,8 +53,7 @@ class RecordingFit:
 
 
 def fit_of(
-    recording: Recording,
-    evidence: Evidence,
+    sights: Sequence[RecordedView],
     asset: ObjectAsset | None,
     model: ObjectModel | None,
     recipe: Recipe,
@@ -65,7 +64,9 @@ def fit_of(
     search: ObjectSearch | None = None,
 ) -> RecordingFit:
     """In the world where the camera's pose is known, else in the camera's frame. Frames before the first hand hold the
-    first pose, without confidence. Covariances are those of the tracker, where it was the tracker."""
+    first pose, without confidence. Covariances are those of the tracker, where it was the tracker. Of several cameras
+    the first one's frame, and of each keypoint's confidences the highest."""
+    recording = sights[0].recording
     start = next(found for found in scenes if found)
     known = [found or start for found in scenes]
     world_T_camera = IDENTITY if recording.world_T_camera is None else recording.world_T_camera
@@ -75,7 +76,8 @@ def fit_of(
     hands = {}
     for side, table in tables.items():
         keypoints = transform(world_T_camera, np.stack([one[side].hand.keypoints(table) for one in known]))
-        confidence = np.nan_to_num(evidence.keypoints[side][..., 5]) * np.array([bool(one) for one in scenes])[:, None]
+        confidence = np.max([np.nan_to_num(one.evidence.keypoints[side][..., 5]) for one in sights], axis=0)
+        confidence = confidence * np.array([bool(one) for one in scenes])[:, None]
         spread = [keypoint_covariance(one[side].hand, table, t) for one, t in zip(known, certain) if t is not None]
         people = [one[side].person for one in known]
         hands[side] = HandTrack(
@@ -101,6 +103,8 @@ def fit_of(
         "parameters_frame": "camera",
         "recording": recording.provenance,
     }
+    if len(sights) > 1:
+        fitted["views"] = [one.recording.name for one in sights]
     if asset is None or one.model is None:
         pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
     else:

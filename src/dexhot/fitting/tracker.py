@@ -10,7 +10,7 @@ until the one of least cost remains.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -39,6 +39,7 @@ from dexhot.fitting.scene_terms import (
 )
 from dexhot.fitting.solver import LONGEST, solve_pose
 from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypoints2D, LikelyPose
+from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import TableInView
 from dexhot.humans.kernels import logarithm
@@ -93,6 +94,19 @@ class Hypothesis:
     doubts: np.ndarray | None = None  # (R,) by rival of the object's pose, how much better it fitted lately
 
 
+class TrackerCamera:
+    """One camera's pixels, as the tracker takes them."""
+
+    def __init__(self, at: Viewpoint):
+        camera = at.intrinsics
+        self.at = at
+        self.desk = TableInView(camera)
+        self.pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        self.thin = thinning(camera)
+        self.small = self.pinhole / self.thin
+        self.width = camera.width
+
+
 class HandObjectTracker:
     """Tracks one hand and one object; `model` None: the hand alone."""
 
@@ -105,9 +119,11 @@ class HandObjectTracker:
         table: KeypointTable | None = None,
         shape: np.ndarray | None = None,
         palm_length: float = 0.0,
+        others: Sequence[Viewpoint] = (),
     ):
         """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
-        estimated over the first second; or `palm_length` of a mean hand, m."""
+        estimated over the first second; or `palm_length` of a mean hand, m. `others`: further calibrated cameras,
+        those of every frame's `others`."""
         if hand.prior is None:
             raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
         self.hand, self.model, self.recipe = hand, model, recipe
@@ -116,11 +132,7 @@ class HandObjectTracker:
         self.shape_known = shape is not None or palm_length > 0.0
         if palm_length:
             self.person = ShapedHand(hand, self.person.shape, palm_length / rest_palm(self.person, self.table))
-        self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-        self.desk = TableInView(camera)
-        self.thin = thinning(camera)
-        self.small = self.camera / self.thin
-        self.width = camera.width
+        self.cameras = [TrackerCamera(at) for at in (Viewpoint(camera), *others)]
         self.zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
         self.hypotheses: list[Hypothesis] = []
         self.young = 0  # frames until the hypotheses become one
@@ -136,8 +148,9 @@ class HandObjectTracker:
         """The next frame; None as long as no hand was ever seen."""
         began = time.thread_time()
         view = self.view(frame)
-        seen = bool(view.confidence.sum() >= LEAST_SEEN)
-        visible = seen or len(view.hand_cloud) >= object_start.FEW  # without keypoints its cloud and mask remain
+        views = (view, *view.others)
+        seen = any(one.confidence.sum() >= LEAST_SEEN for one in views)
+        visible = any(hand_visible(one) for one in views)
         if seen and not self.shape_known:
             self._learn_shape(frame, view)
         if not self.hypotheses:
@@ -147,16 +160,15 @@ class HandObjectTracker:
         else:
             self.hypotheses = [self._advance(one, view, frame, visible) for one in self.hypotheses]
         self._choose()
-        if not self.met and self.model is not None and len(view.object_cloud) >= object_start.FEW:
+        object_seen = self.model is not None and object_visible(view)
+        if not self.met and object_seen:
             self.met = True
             if self.frames:  # in the first frame `_begin` has searched
                 self._search_object(view)
         mistaken = self._mistaken(view)
         best = self.hypotheses[0]
         switched, self.leading = best.root != self.leading, best.root
-        scene = self._scene(best.state)
-        hand_score = self.hand_score(scene, view) if visible else 0.0
-        object_seen = self.model is not None and len(view.object_cloud) >= object_start.FEW
+        hand_score = self.hand_score(best.state, view) if visible else 0.0
         object_score = self.object_score(best.state, view) if object_seen else 0.0
         hand_lost = bool(visible and hand_score < self.recipe.solver["hand_lost"])
         object_lost = bool(mistaken or (object_seen and object_score < self.recipe.solver["object_lost"]))
@@ -190,24 +202,54 @@ class HandObjectTracker:
         self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, normal, 0, doubts)]
         self.young, self.met = 0, True
 
+    @property
+    def wrist(self) -> np.ndarray:
+        """(3,) m, the wrist's joint in the person's rest pose."""
+        joint: np.ndarray = self.person.joints[0]
+        return joint
+
     # what was seen
 
     def view(self, frame: Frame) -> FrameView:
         """The frame as the terms take it, with the pixels behind the wrist left out."""
         predicted = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table) if self.hypotheses else None
+        pairs = zip(self.cameras, (frame, *frame.others), strict=True)
+        view, *others = (self._view(camera, one, predicted) for camera, one in pairs)
+        view.others = tuple(others)
+        return view
+
+    def _view(self, camera: TrackerCamera, frame: Frame, predicted: np.ndarray | None) -> FrameView:
+        """By one camera; `predicted` (21, 3) m in the scene."""
+        if predicted is not None:
+            predicted = camera.at.points_there(predicted)
         solver = self.recipe.solver
         count = solver["hand_points"], solver["object_points"]
-        return frame_view(frame, self.hand.side, self.camera, self.thin, predicted, *count, self.desk(frame.depth))
+        table = camera.desk(frame.depth)
+        return frame_view(frame, self.hand.side, camera.pinhole, camera.thin, predicted, *count, table)
 
-    def sighting(self, view: FrameView) -> Sighting:
-        """The keypoints alone."""
-        return Sighting(view.confidence, None, view.pixels, view.depth, self.camera)
+    def sightings_of(self, view: FrameView) -> list[Sighting]:
+        """The keypoints alone, by every camera that shows them, in its own frame."""
+        return [sighting(one) for one in (view, *view.others) if one.confidence.sum() >= LEAST_SEEN]
+
+    def together(self, view: FrameView) -> FrameView:
+        """The first camera's view with the object's cloud of all: where the object's starts are sought."""
+        if not view.others:
+            return view
+        clouds = [camera.at.points_back(one.object_cloud) for camera, one in self._by_camera(view)]
+        return replace(view, object_cloud=np.concatenate(clouds))
+
+    def clearest(self, view: FrameView) -> tuple[TrackerCamera, FrameView]:
+        """The camera that shows most of the hand's keypoints: where the hand's starts are sought."""
+        return max(self._by_camera(view), key=lambda pair: float(pair[1].confidence.sum()))
+
+    def _by_camera(self, view: FrameView) -> list[tuple[TrackerCamera, FrameView]]:
+        return list(zip(self.cameras, (view, *view.others), strict=True))
 
     # the person
 
     def _learn_shape(self, frame: Frame, view: FrameView) -> None:
         """From the keypoints of the first second, once it is over."""
-        self.sightings.append((frame.time, self.sighting(view)))
+        self.sightings += [(frame.time, one) for one in self.sightings_of(view)]
         if frame.time - self.sightings[0][0] < SHAPE_SECONDS or len(self.sightings) < SHAPE_FRAMES:
             return
         self.person = self.hand.shaped(self.shape_of([seen for _, seen in self.sightings]))
@@ -222,7 +264,7 @@ class HandObjectTracker:
         return fit_shape(self.hand, self.table, frames, regularisers(self.hand.prior, 0.3))[0]
 
     def _pixel_sigma(self) -> float:
-        return float(self.recipe.terms.get("joints_2d", {}).get("sigma", 0.0047)) * self.width
+        return float(self.recipe.terms.get("joints_2d", {}).get("sigma", 0.0047)) * self.cameras[0].width
 
     # starts
 
@@ -239,7 +281,8 @@ class HandObjectTracker:
     def _hands(self, view: FrameView) -> list[HandPose]:
         """Ten starts over SO(3), fitted to the keypoints and their depth, those of least cost first."""
         assert self.hand.prior is not None
-        seen = self.sighting(view)
+        camera, clear = self.clearest(view)
+        seen = sighting(clear)
         terms = [
             *data_terms(self.table, seen, 0.003, 2.0 * self._pixel_sigma()),
             LikelyPose(self.hand.prior, 0.6),
@@ -253,17 +296,17 @@ class HandObjectTracker:
                 break
         fitted = [solve_pose(self.person, pose, terms, START_ITERATIONS) for pose in chosen]
         fitted.sort(key=lambda one: one.cost)
-        return [one.posed.pose for one in fitted]
+        return [camera.at.hand_back(one.posed.pose, self.wrist) for one in fitted]
 
     def _objects(self, view: FrameView, frame: Frame) -> list[Placed]:
         """The pose that was measured, else the hypotheses of a search."""
         if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
             return [object_at(frame.object_pose)]
-        if self.model is None or len(view.object_cloud) < object_start.FEW:
+        if self.model is None or not object_visible(view):
             return [(np.eye(3), np.array([0.0, 0.0, 1.0]))]
         self.sought = self.frames
         solver = self.recipe.solver
-        found = object_start.search(self.model, view, solver["object_hypotheses"], solver["kept"])
+        found = object_start.search(self.model, self.together(view), solver["object_hypotheses"], solver["kept"])
         return [placed for _, placed in found]
 
     def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
@@ -295,13 +338,13 @@ class HandObjectTracker:
         """Every few frames: how much better poses that look much like the object's fit. One that did so over several
         looks goes on beside it, and the cost decides: no object turns over from one frame to the next."""
         best = self.hypotheses[0]
-        few = self.model is None or len(view.object_cloud) < object_start.FEW
+        few = self.model is None or not object_visible(view)
         if few or best.doubts is None or not len(self.rivals) or self.frames % RIVALS_EVERY:
             return False
         assert self.model is not None
         placed = best.state.rotation, best.state.position
         before = KEPT_DOUBT * best.doubts
-        gains, poses = object_start.rival_gains(self.model, view, placed, self.rivals, before)
+        gains, poses = object_start.rival_gains(self.model, self.together(view), placed, self.rivals, before)
         best.doubts = np.maximum(before + np.clip(gains, -MOST_GAIN, MOST_GAIN), SURE)
         strongest = int(np.argmax(best.doubts))
         if best.doubts[strongest] < DOUBTED:
@@ -316,7 +359,8 @@ class HandObjectTracker:
         self.sought = self.frames
         solver = self.recipe.solver
         last = self.hypotheses[0]
-        for _, placed in object_start.search(self.model, view, solver["object_hypotheses"], solver["kept"]):
+        whole = self.together(view)
+        for _, placed in object_start.search(self.model, whole, solver["object_hypotheses"], solver["kept"]):
             self.hypotheses.append(self._first(last.state.with_object(*placed), view))
         self.young = solver["alive"]
         self._choose()
@@ -344,7 +388,7 @@ class HandObjectTracker:
             placed, kept_to = self._object_start(one, start, view, frame)
             start, near = start.with_object(*placed), start.with_object(*kept_to)
         state, normal, cost = self.solve(
-            start, view, near, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
+            start, view, near, self.recipe.solver["iterations"], self.recipe.solver["widest"]
         )
         return Hypothesis(
             state,
@@ -373,16 +417,19 @@ class HandObjectTracker:
 
     def _hand_start(self, predicted: HandPose, view: FrameView) -> HandPose:
         """Moved to where the keypoints were measured in space, if that is farther than they err."""
+        camera, view = self.clearest(view)
+        there = camera.at.hand_there(predicted, self.wrist)
         measured = (view.depth > 0) & (view.confidence > 0)
         if np.count_nonzero(measured) < LEAST_MEASURED:
             return predicted
         z = view.depth[measured, None] + SKIN
-        rays = (view.pixels[measured] - self.camera[2:]) / self.camera[:2]
-        expected = self.person.posed(predicted).keypoints(self.table)[measured]
+        rays = (view.pixels[measured] - view.camera[2:]) / view.camera[:2]
+        expected = self.person.posed(there).keypoints(self.table)[measured]
         off = np.median(np.hstack([rays * z, z]) - expected, axis=0)
         if np.linalg.norm(off[:2]) < FAR_ASIDE and abs(off[2]) < FAR_ALONG:
             return predicted
-        return HandPose(predicted.rotation, predicted.translation + off, predicted.fingers)
+        moved = HandPose(there.rotation, there.translation + off, there.fingers)
+        return camera.at.hand_back(moved, self.wrist)
 
     def _object_start(
         self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame
@@ -390,13 +437,14 @@ class HandObjectTracker:
         """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud; after some steps onto
         the cloud, and as it was before them, to which the temporal term keeps what the cloud does not tell."""
         assert self.model is not None
-        carried = object_start.carried(one.state, predicted, self.person.joints[0])
+        carried = object_start.carried(one.state, predicted, self.wrist)
         rest = (one.state.rotation, one.state.position)
         moving = (predicted.rotation, predicted.position)
         scene = self._scene(one.state)
         touches = bool(scene.distances(scene.hand.vertices)[0].min() < TOUCHING)
-        if len(view.object_cloud) < object_start.FEW:
+        if not object_visible(view):
             return (carried, carried) if touches else (rest, rest)
+        view = self.together(view)
         candidates = [
             *((carried, moving) if touches else (moving, carried)),
             rest,
@@ -414,18 +462,22 @@ class HandObjectTracker:
         near: SceneState | None,
         iterations: int,
         widest: float,
-        hand_seen: bool = True,
     ) -> tuple[SceneState, np.ndarray, float]:
         """Gauss-Newton from `start`; the state, its normal equations (57, 57) and the cost before the last step."""
-        terms = self.terms(view, near, hand_seen)
-        state, seen = start, np.zeros(0, np.int64)
+        sights = [(camera, one, self.terms_of(camera, one, near)) for camera, one in self._by_camera(view)]
+        sights[0][2].extend(self.unseen_terms(view, near))
+        state, seen = start, [np.zeros(0, np.int64)] * len(sights)
         A, cost = np.zeros((UNKNOWNS, UNKNOWNS)), 0.0
         for k in range(iterations):
-            scene = self._scene(state, seen)
-            if k in (0, 2) or near is None:
-                scene.seen = seen = scene.look(self.small, view.labels.shape)
             narrow = max(1.0, widest * 0.5**k) if near is not None else max(1.0, widest * 0.75**k)
-            A, g, cost = normal_equations(scene, terms, narrow)
+            A, g, cost = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS), 0.0
+            for j, (camera, one, terms) in enumerate(sights):
+                scene = self._scene(camera.at.state_there(state, self.wrist), seen[j])
+                if k in (0, 2) or near is None:
+                    scene.seen = seen[j] = scene.look(camera.small, one.labels.shape)
+                own_A, own_g, own_cost = normal_equations(scene, terms, narrow)
+                own_A, own_g = camera.at.equations_back(own_A, own_g)
+                A, g, cost = A + own_A, g + own_g, cost + own_cost
             damped = A.copy()
             damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
             damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
@@ -434,38 +486,28 @@ class HandObjectTracker:
             state = state.plus(step)
         return state, A, cost
 
-    def terms(self, view: FrameView, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
-        """What the recipe asks for in a frame; `near` is the pose that the temporal term keeps to."""
-        assert self.hand.prior is not None
+    def terms(self, view: FrameView, near: SceneState | None) -> list[SceneTerm]:
+        """What the recipe asks for in a frame of one camera; `near` is the pose that the temporal term keeps to."""
+        return self.terms_of(self.cameras[0], view, near) + self.unseen_terms(view, near)
+
+    def terms_of(self, camera: TrackerCamera, view: FrameView, near: SceneState | None) -> list[SceneTerm]:
+        """Those of what one camera sees, in its frame."""
+        hand_seen = near is None or hand_visible(view)
         found: list[SceneTerm] = []
         for name, given in self.recipe.terms.items():
             row = dict(given)
-            if name == "prior":
-                found.append(HandOnly(LikelyPose(self.hand.prior, row["weight"])))
-            elif name == "limits":
-                found.append(HandOnly(JointLimits(self.hand.prior, row["sigma"]), row["weight"]))
-            elif name == "fingers":
-                found.append(HandOnly(FingersApart(self.table, row["room"], row["sigma"]), row["weight"]))
-            elif name == "temporal" and near is not None:
-                found.append(Temporal(near, **row))
-            elif name == "free_space":
+            if name == "free_space":
                 found.append(FreeSpace(view, **row))
-            elif name == "ground" and view.ground is not None:
-                found.append(Ground(view.ground, **row))
             elif self.model is not None and name == "sdf":
                 found.append(CloudToObject(view, **row))
             elif self.model is not None and name == "object_mask":
                 found.append(ObjectMask(view, **row))
-            elif self.model is not None and name == "penetration" and len(view.object_cloud):
-                found.append(Penetration(**row))
-            elif self.model is not None and name == "attraction" and len(view.object_cloud):
-                found.append(Attraction(self.zones, **row))
             elif not hand_seen:
                 continue
             elif name == "joints_2d":
-                sigma = row["sigma"] * self.width
+                sigma = row["sigma"] * camera.width
                 found.append(
-                    HandOnly(Keypoints2D(self.table, self.camera, view.pixels, view.confidence, sigma), row["weight"])
+                    HandOnly(Keypoints2D(self.table, view.camera, view.pixels, view.confidence, sigma), row["weight"])
                 )
             elif name == "joint_depth":
                 measured = view.confidence * (view.depth > 0)
@@ -477,6 +519,29 @@ class HandObjectTracker:
                 found.append(Surface(view, **row))
         return found
 
+    def unseen_terms(self, view: FrameView, near: SceneState | None) -> list[SceneTerm]:
+        """Those of what is known without seeing it, once for all cameras; the table is that of the first camera."""
+        assert self.hand.prior is not None
+        found: list[SceneTerm] = []
+        thing = self.model is not None and any(len(one.object_cloud) for one in (view, *view.others))
+        for name, given in self.recipe.terms.items():
+            row = dict(given)
+            if name == "prior":
+                found.append(HandOnly(LikelyPose(self.hand.prior, row["weight"])))
+            elif name == "limits":
+                found.append(HandOnly(JointLimits(self.hand.prior, row["sigma"]), row["weight"]))
+            elif name == "fingers":
+                found.append(HandOnly(FingersApart(self.table, row["room"], row["sigma"]), row["weight"]))
+            elif name == "temporal" and near is not None:
+                found.append(Temporal(near, **row))
+            elif name == "ground" and view.ground is not None:
+                found.append(Ground(view.ground, **row))
+            elif name == "penetration" and thing:
+                found.append(Penetration(**row))
+            elif name == "attraction" and thing:
+                found.append(Attraction(self.zones, **row))
+        return found
+
     # judging
 
     def _scene(self, state: SceneState, seen: np.ndarray | None = None) -> HandObjectScene:
@@ -484,26 +549,56 @@ class HandObjectTracker:
 
     def cost(self, state: SceneState, view: FrameView) -> float:
         """Of all terms that do not depend on where the frame started."""
-        scene = self._scene(state)
-        scene.seen = scene.look(self.small, view.labels.shape)
-        return sum(term.rows(scene).cost for term in self.terms(view, None))
+        total = 0.0
+        for camera, one in self._by_camera(view):
+            scene = self._scene(camera.at.state_there(state, self.wrist))
+            scene.seen = scene.look(camera.small, one.labels.shape)
+            terms = self.terms_of(camera, one, None) + (self.unseen_terms(view, None) if one is view else [])
+            total += sum(term.rows(scene).cost for term in terms)
+        return total
 
     def object_score(self, state: SceneState, view: FrameView) -> float:
-        """Of the object (object_start.score)."""
+        """Of the object (object_start.score): the mean over the cameras that see it."""
         assert self.model is not None
-        return object_start.score(self.model, view, (state.rotation, state.position))
+        found = []
+        for camera, one in self._by_camera(view):
+            if len(one.object_cloud) >= object_start.FEW:
+                there = camera.at.state_there(state, self.wrist)
+                found.append(object_start.score(self.model, one, (there.rotation, there.position)))
+        return float(np.mean(found))
 
-    def hand_score(self, scene: HandObjectScene, view: FrameView) -> float:
-        """Mean of the fractions of keypoints and of the cloud that the hand explains, of what there is of both."""
+    def hand_score(self, state: SceneState, view: FrameView) -> float:
+        """How much of what was seen of the hand is explained: the mean over the cameras that see it."""
+        pairs = [(camera, one) for camera, one in self._by_camera(view) if hand_visible(one)]
+        return float(np.mean([self._explained(camera, state, one) for camera, one in pairs]))
+
+    def _explained(self, camera: TrackerCamera, state: SceneState, view: FrameView) -> float:
+        """Mean of the fractions of keypoints and cloud that the hand explains, of what one camera has of both."""
+        scene = self._scene(camera.at.state_there(state, self.wrist))
         x = scene.hand.keypoints(self.table)
-        pixels = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
-        near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * self.width
+        pixels = x[:, :2] / x[:, 2:] * view.camera[:2] + view.camera[2:]
+        near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * camera.width
         explained = float(view.confidence @ near / max(view.confidence.sum(), 1e-9))
         if not len(view.hand_cloud):
             return explained
         found = kernels.nearest_point(some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
         covered = float((found >= 0).mean())
         return 0.5 * (explained + covered) if view.confidence.any() else covered
+
+
+def hand_visible(view: FrameView) -> bool:
+    """Whether one camera shows the hand: without keypoints its cloud and mask remain."""
+    return bool(view.confidence.sum() >= LEAST_SEEN) or len(view.hand_cloud) >= object_start.FEW
+
+
+def object_visible(view: FrameView) -> bool:
+    """Whether some camera shows the object."""
+    return any(len(one.object_cloud) >= object_start.FEW for one in (view, *view.others))
+
+
+def sighting(view: FrameView) -> Sighting:
+    """The keypoints alone, as one camera sees them."""
+    return Sighting(view.confidence, None, view.pixels, view.depth, view.camera)
 
 
 def normal_equations(
