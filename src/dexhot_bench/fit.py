@@ -147,7 +147,7 @@ def measured(row: TableRow, k: int) -> Metrics:
         return fit_body.measure(fit_body.body_scene(*fit_body.SCENES[k]), row.recipe, row.frames)
     source: Sequence[Any] = (f"grab/{CLIPS[k][0]}", CLIPS[k][1]) if has_grab() else PARAMETRIC[k]
     if row.recipe.method == "robot_hand":
-        clip = (fit_robot.grab_clip if has_grab() else fit_robot.parametric_clip)(*source, row.frames)
+        clip = (fit_robot.grab_clip if has_grab() else fit_robot.parametric_clip)(*source, row.frames, row.hand)
         return fit_robot.measure(clip, row.recipe)
     grasps = (fit_contact.clip_grasps if has_grab() else fit_contact.parametric_grasps)(*source, row.frames)
     return fit_contact.measure(grasps, row.recipe)
@@ -156,7 +156,10 @@ def measured(row: TableRow, k: int) -> Metrics:
 def cell(row: TableRow, clip: str) -> str:
     """Name of a cell, with the recipe's settings and what it sees: a changed row is measured again."""
     recipe, sight = row.recipe, asdict(row.sight)
-    said = json.dumps([recipe.method, recipe.terms, recipe.solver, row.frames, sight], sort_keys=True)
+    what: list[Any] = [recipe.method, recipe.terms, recipe.solver, row.frames, sight]
+    if row.hand not in ("", fit_robot.HANDS[""]):
+        what.append(row.hand)  # measured cells of the first hand stay
+    said = json.dumps(what, sort_keys=True)
     return f"{clip} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 

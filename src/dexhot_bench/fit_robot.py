@@ -1,7 +1,7 @@
 """`dexhot bench fit`, robot hands: the object's pose from colour and masks, the hand's joints known.
 
-Clips of GRAB, retargeted to a LEAP hand, are simulated with the reference's targets and drawn as a camera sees them;
-the masks have the middle level's errors. The object is where the simulation brought it, held or dropped.
+Clips of GRAB, retargeted to a LEAP or an Allegro hand, are simulated with the reference's targets and drawn as a camera
+sees them; the masks have the middle level's errors. The object is where the simulation brought it, held or dropped.
 """
 
 import time
@@ -34,7 +34,7 @@ from dexhot.synthesis.rig_pictures import FOVY, RigPictures
 from dexhot.synthesis.scene import OPTICAL
 from dexhot.synthesis.view import look_at
 
-HAND = "leap_right"
+HANDS = {"": "leap_right", ", Allegro": "allegro_right"}  # suffix of a row -> hand; the paper's is an Allegro
 SIZE = 320, 240  # px
 FRAMES, EVERY = 16, 6  # of a clip, and 60 Hz frames from one to the next
 BEFORE = 12  # 60 Hz frames before the object moves at which a clip begins
@@ -54,31 +54,31 @@ class RobotClip:
 
 
 @lru_cache(maxsize=2)
-def grab_clip(name: str, seed: int, frames: int = FRAMES) -> RobotClip:
+def grab_clip(name: str, seed: int, frames: int, hand: str) -> RobotClip:
     """A clip of the cache as a robot's hand does it."""
     from dexhot.datasets.library import load_clip
     from dexhot.objects.library import load_object
 
     trajectory = load_clip(name)
-    return simulated(trajectory, load_object(trajectory.object_name), seed, frames)
+    return simulated(trajectory, load_object(trajectory.object_name), seed, frames, hand)
 
 
 @lru_cache(maxsize=2)
-def parametric_clip(kind: str, shape: str, seed: int, frames: int = FRAMES) -> RobotClip:
+def parametric_clip(kind: str, shape: str, seed: int, frames: int, hand: str) -> RobotClip:
     """A parametric clip, where GRAB is not in the cache."""
     from dexhot.datasets.parametric import generate
 
     trajectory, asset = generate(kind, shape, seed)[:2]
-    return simulated(trajectory, asset, seed, frames)
+    return simulated(trajectory, asset, seed, frames, hand)
 
 
-def simulated(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, frames: int) -> RobotClip:
+def simulated(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, frames: int, name: str) -> RobotClip:
     """Retargeted, simulated with the reference's targets, and drawn."""
     from dexhot.retargeting.retarget import retarget
     from dexhot.rollouts.floating import floating_simulator, run_floating
     from dexhot.simulation.setup import Setup, physics_of
 
-    hand = load_hand(HAND)
+    hand = load_hand(name)
     reference = retarget(trajectory, hand, asset)
     rollout = run_floating(
         reference, reference.target, floating_simulator(reference, Setup(hand, asset, physics_of(reference)))

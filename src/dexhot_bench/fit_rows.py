@@ -63,6 +63,7 @@ class TableRow:
     clips: int
     frames: int
     sight: Sight = field(default_factory=Sight)
+    hand: str = ""  # of a robot; "": a person's
 
 
 def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
@@ -109,12 +110,16 @@ def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
 def other_rows(ablate: bool) -> list[TableRow]:
     """Of the recipes that are not fitted to rendered clips of a person."""
     contact, robot, body = load_recipe("contact"), load_recipe("robot_hand"), load_recipe("body")
+    robots = [
+        TableRow(f"robot_hand{said}{suffix}", recipe, FEW_CLIPS, fit_robot.FRAMES, hand=hand)
+        for said, hand in fit_robot.HANDS.items()
+        for suffix, recipe in (("", robot), (", start", robot.without(robot.terms)))
+    ]
     rows = [
         TableRow("contact", contact, FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, start", fit_contact.start_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, true pose", fit_contact.truth_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
-        TableRow("robot_hand", robot, FEW_CLIPS, fit_robot.FRAMES),
-        TableRow("robot_hand, start", robot.without(robot.terms), FEW_CLIPS, fit_robot.FRAMES),
+        *robots,
         TableRow("body, start", body.without(body.terms), len(fit_body.SCENES), fit_body.STARTS),
         TableRow("body, + rendering", body.without(body_fit.PHYSICS), len(fit_body.SCENES), fit_body.STARTS),
         TableRow("body", body, len(fit_body.SCENES), fit_body.STARTS),
@@ -129,8 +134,10 @@ def other_rows(ablate: bool) -> list[TableRow]:
 
 def without_each(recipe: Recipe, frames: int) -> list[TableRow]:
     """The recipe without each of its terms."""
+    hand = fit_robot.HANDS[""] if recipe.method == "robot_hand" else ""
     return [
-        TableRow(f"{recipe.name} without {term}", recipe.without([term]), FEW_CLIPS, frames) for term in recipe.terms
+        TableRow(f"{recipe.name} without {term}", recipe.without([term]), FEW_CLIPS, frames, hand=hand)
+        for term in recipe.terms
     ]
 
 

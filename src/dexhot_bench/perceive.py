@@ -16,7 +16,8 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import load_object
 from dexhot.perception.box_tracks import as_detections, average_precision
 from dexhot.perception.hand_landmarks import LandmarkHands
-from dexhot.perception.perceive import object_track, perceive
+from dexhot.perception.object_track import object_track
+from dexhot.perception.perceive import perceive
 from dexhot.progress import track
 from dexhot_bench.fit_clips import Clip, clip_names, rendered
 from dexhot_bench.fit_rows import FRAMES, QUICK_FRAMES

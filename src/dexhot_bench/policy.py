@@ -21,7 +21,7 @@ from dexhot.progress import track
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import physics_of
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from dexhot_train.learners.baselines import REWARDS, STEPS, trained_baseline
 from dexhot_train.mining.executor import run_jobs
 
@@ -73,6 +73,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     result: dict[str, Any] = {
         "metrics": metrics | tick_ms(),
         "subset": clips,
+        "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows[str(budgets[0])])),
         "clips": rows,
         "failed": failed,
         "not_run": not_run,

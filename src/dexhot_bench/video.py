@@ -31,7 +31,8 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.perception.hand_landmarks import LandmarkHands
-from dexhot.perception.perceive import object_track, perceive
+from dexhot.perception.object_track import object_track
+from dexhot.perception.perceive import perceive
 from dexhot.progress import track
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.placement import place
@@ -160,7 +161,7 @@ def seen(name: str, place: Path, frames: int | None) -> tuple[HandObjectTrajecto
     except DexhotError:  # as its message asks for
         click = click_on(true.evidence.labels[0])
         seen_again = object_track(asset, recording.intrinsics, click)
-        evidence, _ = perceive(recording, LandmarkHands(2), seen_again, SIDE, prompts={"object": click.tolist()})
+        evidence, _ = perceive(recording, LandmarkHands(2), seen_again, SIDE, prompts={"object": click})
     fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand(SIDE)).trajectory
     fit.provenance |= {"bench": key, "clicked": bool(evidence.provenance["prompts"])}
     true.trajectory.provenance |= {"frames": recording.provenance["frames"], "rate": Options.rate}

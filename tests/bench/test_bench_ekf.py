@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from dexhot.datasets.parametric import generate
+from dexhot.objects.asset import Symmetry
 from dexhot.objects.shapes import named_shape, shape_symmetry
+from dexhot.tracking.observations import SeenCentre, SeenKeypoints, SeenPose
 from dexhot_bench import ekf
+from dexhot_bench.ekf_table import observed
 
 
 def parametric(kind: str, seed: int) -> ekf.RealMotion:
     clip = generate(kind, "box", seed)[0]
-    return ekf.RealMotion(clip.name, clip.time[::2], clip.hands["right"].keypoints[::2], clip.object_pose[::2])
+    keypoints, pose = clip.hands["right"].keypoints[::2], clip.object_pose[::2]
+    return ekf.RealMotion(clip.name, clip.time[::2], keypoints, pose, object_name=clip.object_name)
 
 
 @pytest.fixture
@@ -27,7 +31,32 @@ def test_the_filter_beats_its_sensors_and_what_knows_no_hand(motions):
     assert found["subset"] == [m.name for m in motions] and "GRAB alone" in found["notes"][0]
     assert metrics["error_ratio_best_sensor"] < 1.0 and metrics["hand_nees_in_band_fraction"] > 0.85
     assert metrics["hidden_drift_cm"] < 0.3 * metrics["standing_still_drift_cm"]
-    assert metrics["object_mm_from_both"] < metrics["object_mm_from_hand"]
+
+
+def test_handypriors_table_has_its_rows_with_times_and_the_published_numbers(motions):
+    found = ekf.run(quick=True)
+    metrics, published = found["metrics"], found["published"]["handypriors_table1"]
+    assert metrics["table1_clips"] == 2
+    for row in (*published, "keypoints", "pose", "keypoints_and_pose"):
+        assert 0.0 < metrics[f"table1_{row}_3d_cm"] < 10.0 and 0.0 < metrics[f"table1_{row}_2d_px"] < 100.0
+        assert 0.0 < metrics[f"table1_{row}_update_ms"] < 1e3 * published["fingertips"]["seconds"]
+    assert published["fingertips_and_centre"]["error_3d_cm"] == 7.41
+    assert metrics["table1_keypoints_and_pose_3d_cm"] < 0.5 * metrics["table1_fingertips_3d_cm"]
+    assert metrics["table1_fingertips_and_centre_3d_cm"] < metrics["table1_fingertips_3d_cm"]
+
+
+def test_a_row_of_the_table_is_given_only_what_it_says(motions):
+    seen = ekf.sighted(motions[0], 0)[0]
+    centre = np.array([0.0, 0.0, 0.01])
+    for row, keypoints, kinds in (
+        ("fingertips", 5, [SeenKeypoints]),
+        ("centre", 0, [SeenCentre]),
+        ("fingertips_and_centre", 5, [SeenKeypoints, SeenCentre]),
+        ("keypoints_and_pose", 21, [SeenKeypoints, SeenPose]),
+    ):
+        given = observed(seen, row, centre)
+        assert [type(o) for o in given] == kinds
+        assert keypoints == 0 or 0 < np.isfinite(given[0].points).all(axis=1).sum() <= keypoints
 
 
 def test_what_is_seen_is_disturbed_as_it_says(motions):
@@ -46,4 +75,4 @@ def test_errors_are_reduced_by_the_symmetry():
     still = np.array([0.0, 0, 0, 1, 0, 0, 0])
     symmetry = shape_symmetry(named_shape("parametric/box-56x70x91"))
     np.testing.assert_allclose(ekf.pose_error(still, flipped, symmetry), 0.0, atol=1e-9)
-    assert np.linalg.norm(ekf.pose_error(still, flipped, ekf.Symmetry())) == pytest.approx(np.pi)
+    assert np.linalg.norm(ekf.pose_error(still, flipped, Symmetry())) == pytest.approx(np.pi)

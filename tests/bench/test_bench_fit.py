@@ -143,9 +143,12 @@ def test_other_rows_have_the_clips_of_the_cache_or_parametric_ones(monkeypatch):
             monkeypatch.setattr(module, kind, lambda *source: source)
     monkeypatch.setattr(fit, "has_grab", lambda: True)
     assert fit.measured(rows["contact"], 3) == ("grab/cylindermedium_lift", 8, fit.fit_contact.MOMENTS)
-    assert fit.measured(rows["robot_hand"], 3) == ("grab/cylindermedium_lift", 8, fit.fit_robot.FRAMES)
+    assert fit.measured(rows["robot_hand"], 3) == ("grab/cylindermedium_lift", 8, fit.fit_robot.FRAMES, "leap_right")
+    allegro = fit.measured(rows["robot_hand, Allegro"], 3)
+    assert allegro == ("grab/cylindermedium_lift", 8, fit.fit_robot.FRAMES, "allegro_right")
+    assert len({fit.cell(rows[f"robot_hand{hand}"], "clip") for hand in fit.fit_robot.HANDS}) == 2
     monkeypatch.setattr(fit, "has_grab", lambda: False)
-    assert fit.measured(rows["robot_hand"], 1) == ("carry", "cylinder", 1, fit.fit_robot.FRAMES)
+    assert fit.measured(rows["robot_hand"], 1) == ("carry", "cylinder", 1, fit.fit_robot.FRAMES, "leap_right")
 
 
 def test_contact_is_measured_on_a_parametric_grasp():
@@ -160,7 +163,8 @@ def test_contact_is_measured_on_a_parametric_grasp():
     assert start["object_vertices_mm"] > 5.0 and start["joints_on_object_mm"] > truth["joints_on_object_mm"]
 
 
-def test_a_robot_s_clip_is_drawn_and_measured():
+@pytest.mark.parametrize("name", ["leap_right", "allegro_right"])
+def test_a_robot_s_clip_is_drawn_and_measured(name):
     """The drawn masks are where hand and object truly are, and the object is found from them."""
     from dexhot.fitting.robot_hand import RobotSkin, seen_points
     from dexhot.geometry.poses import compose, inverse
@@ -169,7 +173,7 @@ def test_a_robot_s_clip_is_drawn_and_measured():
     from dexhot.simulation.scene import floating_scene
     from dexhot_bench import fit_robot
 
-    hand = load_hand("leap_right")
+    hand = load_hand(name)
     base = np.array([0.0, 0.0, 1.0, 0.0])  # the palm down
     scene = floating_scene(hand, ASSET, base, load_physics())
     q = np.tile(np.r_[0.0, 0.0, 0.25, 0.0, 0.0, 0.0, hand.nominal], (3, 1))

@@ -22,7 +22,7 @@ from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.physics import load_physics
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 STEPS = 12

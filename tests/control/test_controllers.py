@@ -11,7 +11,7 @@ from dexhot.geometry import single
 from dexhot.planning.choose import make_controller
 from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import load_physics
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 PHYSICS = load_physics()
 T = 120

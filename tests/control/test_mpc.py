@@ -10,7 +10,7 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 BUDGET = MpcOptions(samples=4, iterations=1, horizon=0.2, replan=0.1)
 

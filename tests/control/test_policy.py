@@ -16,7 +16,7 @@ from dexhot.geometry.rotations import quat_rotate
 from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import with_profile
 from dexhot.rollouts.floating import floating_simulator, run_controller, run_floating
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from tiny_policy import LAYOUT, write_policy
 
 

@@ -1,5 +1,6 @@
 """Small datasets in the published layouts, written by tests: a hand that nobody has reaches for a box and lifts it."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -286,3 +287,63 @@ def write_taco(folder: Path, name: str = "20231105_019", frames: int = 80) -> di
     lines[953] = f"{name},test_1"
     (folder / "v1_overall_data_train_test_split.txt").write_text("\n".join(lines) + "\n")
     return {"wrist": wrist, "boxes": boxes}
+
+
+HOT3D = ("265826671143948", "223371871635142")  # uids of an object that moves and of one that does not
+HOT3D_FRAMES = 5
+Y_UP = make_pose([0.0, 0.0, 0.0], [np.sqrt(0.5), -np.sqrt(0.5), 0.0, 0.0])  # theirs_T_ours
+
+
+def umetrack_profile() -> dict[str, np.ndarray]:
+    """A left hand of UmeTrack's, mm: straight digits, a joint's axis across them, landmarks where the joints are."""
+    joints, landmarks = np.zeros((22, 3)), np.zeros((21, 3))
+    axes, bones = np.tile([0.0, 0.0, 1.0], (22, 1)), np.zeros((21, 3), int)
+    for digit in range(5):
+        base = np.array([30.0 if digit == 0 else 90.0, 0.0, 20.0 * (1.5 - digit) if digit else 40.0])
+        for step, far in enumerate((0.0, 8.0, 40.0, 65.0)):
+            joints[4 * digit + step] = base + [far, 0.0, 0.0]
+        inner = (6, 7) if digit == 0 else (5 + 3 * digit, 6 + 3 * digit, 7 + 3 * digit)
+        for place, far in zip((*inner, digit), (40.0, 65.0, 85.0) if digit == 0 else (8.0, 40.0, 65.0, 85.0)):
+            landmarks[place] = base + [far, 0.0, 0.0]
+            bones[place] = 2 + 3 * digit + {8.0: 0, 40.0: 1, 65.0: 2, 85.0: 2}[far]
+    weights = np.tile([1.0, 0.0, 0.0], (21, 1))
+    return {
+        "joint_rest_positions": joints,
+        "joint_rotation_axes": axes,
+        "landmark_rest_positions": landmarks,
+        "landmark_rest_bone_indices": bones,
+        "landmark_rest_bone_weights": weights,
+    }
+
+
+def write_hot3d(folder: Path, left_lost: bool = False) -> dict[str, np.ndarray]:
+    """A sequence whose right hand lifts a box by 2 cm a frame, with another box at rest; y is up. The object is not
+    tracked in the last frame, nor, with `left_lost`, the left hand in the second. Returns, with z up, the right wrist
+    (T, 7) and the box (T, 7)."""
+    (folder / "objects").mkdir(parents=True)
+    rest, moving = BOX[2] / 2 - 0.03, 0.02 * np.arange(HOT3D_FRAMES)[:, None]  # box() is 3 cm above its origin
+    boxes = make_pose(np.array([0.4, 0.2, 0.9 + rest]) + moving * [0.0, 0.0, 1.0], [1.0, 0, 0, 0])
+    wrist = make_pose(np.array([0.35, 0.2, 1.1]) + moving * [0.0, 0.0, 1.0], [0.8, 0.0, 0.6, 0.0])
+    still = make_pose([0.7, 0.2, 0.9 + rest], [1.0, 0, 0, 0])
+    (folder / "metadata.json").write_text(json.dumps({"recording_name": "P0000_box"}))
+    model = {name: values.tolist() for name, values in umetrack_profile().items()}
+    (folder / "umetrack_hand_user_profile.json").write_text(json.dumps({"hand_model": model}))
+    lines, rows = [], ["object_uid,timestamp[ns],t_wo_x[m],t_wo_y[m],t_wo_z[m],q_wo_w,q_wo_x,q_wo_y,q_wo_z"]
+    for k in range(HOT3D_FRAMES):
+        stamp, hands = 1000 + k * 33_333_333, {}
+        for key, shift in (("0", 0.5), ("1", 0.0)):
+            if key == "0" and left_lost and k == 1:
+                continue
+            pose = compose(Y_UP, wrist[k] + [0.0, shift, 0.0, 0, 0, 0, 0]).tolist()
+            angles = [0.1 * k if 4 <= joint < 8 else 0.0 for joint in range(22)]  # the index finger bends
+            xform = {"t_xyz": pose[:3], "q_wxyz": pose[3:]}
+            hands[key] = {"wrist_xform": xform, "joint_angles": angles, "hand_confidence": 1.0}
+        lines.append(json.dumps({"timestamp_ns": stamp, "hand_poses": hands}))
+        for uid, pose in zip(HOT3D, (boxes[k], still)) if k < HOT3D_FRAMES - 1 else ():
+            rows.append(",".join([uid, str(stamp), *(f"{x:.9f}" for x in compose(Y_UP, pose))]))
+    (folder / "umetrack_hand_pose_trajectory.jsonl").write_text("\n".join(lines))
+    (folder / "dynamic_objects.csv").write_text("\n".join(rows))
+    names = {uid: {"instance_name": name} for uid, name in zip(HOT3D, ("box", "other"))}
+    (folder / "objects" / "instance.json").write_text(json.dumps(names))
+    box().export(folder / "objects" / f"{HOT3D[0]}.glb")
+    return {"wrist": wrist, "box": boxes}

@@ -1,4 +1,4 @@
-"""HOT3D's importer on the sample sequence, and its errors for damaged files."""
+"""HOT3D's importer on a small sequence in its layout, on the sample sequence, and its errors for damaged files."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import trimesh
+from layouts import HOT3D, HOT3D_FRAMES, umetrack_profile, write_hot3d
 from scipy.spatial.transform import Rotation
 
 from dexhot.datasets import list_clips, load_clip
@@ -56,6 +57,74 @@ def copied(folder, tmp_path):
     for name in FILES:
         shutil.copyfile(folder / name, tmp_path / name)
     return tmp_path
+
+
+@pytest.fixture
+def small(tmp_path, cache):
+    """Its folder and its truth, with z up."""
+    return tmp_path / "small", write_hot3d(tmp_path / "small")
+
+
+def test_a_sequence_in_the_published_layout_is_a_clip_with_z_up_on_the_table(small):
+    """In metres, the object's first place at x = y = 0, without the frame in which it is not tracked."""
+    folder, true = small
+    assert get_hot3d(folder, one_piece) == {"clips": 1, "objects": 1}
+    clip = load_clip("hot3d/P0000_box_box")
+    assert clip.time == pytest.approx(np.arange(HOT3D_FRAMES - 1) / 30, abs=1e-6)
+    assert set(clip.hands) == {"left", "right"} and clip.object_name == "hot3d/box"
+    vertices = load_object(clip.object_name).vertices
+    bottom = transform(clip.object_pose[:, None], vertices[None])[..., 2].min(axis=1)
+    assert bottom[0] == pytest.approx(0.0, abs=0.01)
+    np.testing.assert_allclose(np.diff(bottom), 0.02, atol=1e-6)
+    np.testing.assert_allclose(clip.object_pose[:, :2], 0.0, atol=1e-6)
+    shift = clip.object_pose[0, :3] - true["box"][0, :3]
+    wrist = true["wrist"][: HOT3D_FRAMES - 1]
+    wrist[:, :3] += shift
+    rest = 1e-3 * umetrack_profile()["landmark_rest_positions"] * [-1, 1, 1]  # a right hand is mirrored
+    for k, mark in ((0, 5), (9, 11), (12, 2), (20, 4)):  # MediaPipe's number, UmeTrack's landmark; the index bends
+        seen = clip.hands["right"].keypoints[:, k]
+        np.testing.assert_allclose(seen, transform(wrist, rest[mark]), atol=1e-6)
+    np.testing.assert_allclose(
+        clip.hands["left"].keypoints[:, 0] - clip.hands["right"].keypoints[:, 0], [[0, 0.5, 0]] * 4, atol=1e-6
+    )
+    assert (clip.hands["right"].confidence[:, 1] == 0.5).all()
+
+
+def test_a_joint_bends_its_own_finger_alone(small):
+    """By the profile's axis through its centre: the index fingertip of the last frame, by hand."""
+    folder, _ = small
+    sequence = read_sequence(folder)
+    hand, angles = UmeTrackHand(sequence.profile), sequence.hands["left"]["angles"]
+    still, bent = (
+        hand.keypoints(np.zeros((1, 22)), IDENTITY, "left")[0],
+        hand.keypoints(angles[-1:], IDENTITY, "left")[0],
+    )
+    moved = np.linalg.norm(bent - still, axis=1) > 1e-6
+    assert moved[6:9].all() and not moved[[0, 1, 2, 3, 4, *range(9, 21)]].any()
+    at, place = still[5] - [0.008, 0.0, 0.0], 0.0
+    for step, length in enumerate((0.008, 0.032, 0.025, 0.020)):  # four joints of 0.3 rad in a row
+        place += length * np.array([np.cos(0.3 * (step + 1)), np.sin(0.3 * (step + 1)), 0.0])
+    np.testing.assert_allclose(bent[8], at + place, atol=1e-6)
+
+
+def test_a_hand_that_is_lost_in_a_frame_is_left_out(tmp_path, cache):
+    write_hot3d(tmp_path / "lost", left_lost=True)
+    assert set(read_sequence(tmp_path / "lost").hands) == {"right"}
+
+
+def test_of_the_small_sequence_too_what_is_missing_or_damaged_is_named(small):
+    folder, _ = small
+    objects = moved_objects(read_sequence(folder), folder / "objects")
+    assert objects == {HOT3D[0]: "box"}
+    with pytest.raises(FileFormatError, match=r"265826671143948.*--objects"):
+        moved_objects(read_sequence(folder), folder)
+    path = folder / "umetrack_hand_pose_trajectory.jsonl"
+    path.write_text(path.read_text()[:-100])
+    with pytest.raises(FileFormatError, match="line 5"):
+        read_sequence(folder)
+    (folder / "dynamic_objects.csv").unlink()
+    with pytest.raises(FileFormatError, match=r"lacks dynamic_objects\.csv"):
+        read_sequence(folder)
 
 
 @pytest.mark.data

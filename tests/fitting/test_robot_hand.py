@@ -80,17 +80,20 @@ def recipe(*settings: str):
     return load_recipe("robot_hand").changed([*QUICK, *settings])
 
 
-def test_the_skin_follows_the_joints():
+@pytest.mark.parametrize("name", ["leap_right", "allegro_right"])
+def test_the_skin_follows_the_joints(name):
     """Each fingertip's site is a tip's radius below the skin, in every posture."""
-    for q in (LEAP.nominal, LEAP.open, 0.5 * (LEAP.lower + LEAP.upper)):
-        model = LEAP.spec().compile()
+    hand = load_hand(name)
+    skin = RobotSkin(hand)
+    for q in (hand.nominal, hand.open, 0.5 * (hand.lower + hand.upper)):
+        model = hand.spec().compile()
         data = mujoco.MjData(model)
-        data.qpos[[model.joint(name).qposadr[0] for name in LEAP.joint_names]] = q
+        data.qpos[[model.joint(joint).qposadr[0] for joint in hand.joint_names]] = q
         mujoco.mj_kinematics(model, data)
         palm = make_pose(data.xpos, data.xquat)[model.body("palm").id]
-        tips = transform(inverse(palm), np.stack([data.site(site).xpos for site in LEAP.tip_sites]))
-        gaps = np.linalg.norm(SKIN.points(q)[:, None] - tips, axis=2).min(axis=0)
-        assert (np.abs(gaps - LEAP.tip_radius) < 0.006).all(), gaps
+        tips = transform(inverse(palm), np.stack([data.site(site).xpos for site in hand.tip_sites]))
+        gaps = np.linalg.norm(skin.points(q)[:, None] - tips, axis=2).min(axis=0)
+        assert (np.abs(gaps - hand.tip_radius) < 0.006).all(), gaps
 
 
 def test_any_hand_yaml_has_a_skin(tmp_path):

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexhot.data.bags import messages
+from dexhot.data.bags import BagWriter, messages, typestore
 from dexhot.data.recording import Recording
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, FileFormatError
 
 pytest.importorskip("numba")
-from dexhot.cli.perceive_command import read_prompt
 from dexhot.geometry.planes import table_plane
-from dexhot.perception.bag import write_evidence
+from dexhot.perception.bag import read_evidence, write_evidence
 from dexhot.perception.object_pose import rigid_model
+from dexhot.perception.object_track import ObjectTrack
 from dexhot.perception.perceive import (
     LABEL,
     OBJECT,
-    ObjectTrack,
     Seen,
     SeenHand,
     in_space,
@@ -64,8 +63,35 @@ def test_object_and_hand_are_seen_and_kept_with_the_topics(tmp_path):
     topics = [topic for topic, _, _ in messages(path)]
     assert topics.count("/segmentation/labels") == 2 and topics.count("/object/pose") == 2
     [pose_message, _] = [m for topic, _, m in messages(path) if topic == "/object/pose"]
+    again = read_evidence(path)
+    assert again.provenance["prompts"] == {"object": [1, 2]} and again.time == pytest.approx(evidence.time)
+    assert (again.labels == evidence.labels).all() and again.object_pose == pytest.approx(evidence.object_pose)
+    assert again.boxes["object"] == pytest.approx(evidence.boxes["object"])
     q = pose_message.pose.pose.orientation
     assert [q.w, q.x, q.y, q.z] == pytest.approx(evidence.object_pose[0, 3:])
+
+
+def test_keypoints_and_boxes_are_read_back_from_the_bag(tmp_path):
+    seen = images([moved()], [], [moved(8)])
+    evidence, _ = perceive(clip(3), seen, None, "right", prompts={"right": np.array([250.0, 190.0, 350.0, 270.0])})
+    again = read_evidence(write_evidence(evidence, tmp_path / "bag"))
+    assert set(again.keypoints) == {"right"} and set(again.boxes) == {"right"}
+    assert again.keypoints["right"] == pytest.approx(evidence.keypoints["right"], abs=1e-3, nan_ok=True)
+    assert again.boxes["right"] == pytest.approx(evidence.boxes["right"])
+    assert again.provenance["prompts"] == {"right": [250, 190, 350, 270]}
+    again.validate()
+
+
+def test_a_bag_of_something_else_is_no_evidence(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        kind = "std_msgs/msg/String"
+        bag.write_message(bag.topic("/chatter", kind), 1, typestore().types[kind](data="hello"))
+    with pytest.raises(FileFormatError, match=r"has no /segmentation/labels"):
+        read_evidence(tmp_path / "bag")
+    with BagWriter(tmp_path / "other") as bag:
+        bag.write_message(bag.topic("/perception/prompts", kind), 1, typestore().types[kind](data="hello"))
+    with pytest.raises(FileFormatError, match="/perception/prompts is not JSON"):
+        read_evidence(tmp_path / "other")
 
 
 def test_no_hand_in_view():
@@ -249,13 +275,6 @@ def test_a_keypoint_beside_the_hands_mask_is_doubted():
     mask[: int(hand.pixels[10, 1])] = True
     found = in_space(CAMERA, depth, hand, mask)[:, 5]
     assert found[0] == 0.95 and found[20] < 0.3 and in_space(CAMERA, depth, hand)[20, 5] == 0.95
-
-
-@pytest.mark.parametrize("text", ["object:1", "hand:1,2", "object:a,b", "object"])
-def test_a_prompt_is_a_click_or_a_box(text):
-    assert read_prompt("object:1,2").tolist() == [1, 2] and len(read_prompt("object:1,2,3,4")) == 4
-    with pytest.raises(DexhotError, match="a click"):
-        read_prompt(text)
 
 
 def test_a_prompt_outside_of_the_image():

@@ -26,7 +26,8 @@ from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
 from dexhot.perception.hand_landmarks import HandFeatures, LandmarkHands, iou, next_crop
 from dexhot.perception.object_pose import rigid_model
-from dexhot.perception.perceive import ObjectTrack, perceive
+from dexhot.perception.object_track import ObjectTrack
+from dexhot.perception.perceive import perceive
 from dexhot.perception.segmentation import ModelMask
 
 OUTLINES = json.loads(Path(__file__).with_name("outlines.json").read_text())

@@ -12,7 +12,7 @@ from dexhot.planning.planned import Planned, PlannedOptions, RefusedPlanError
 from dexhot.planning.preparation import STEADY, Preparation
 from dexhot.planning.prior import unfitted
 from dexhot.rollouts.floating import floating_simulator, run_controller
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from tiny_policy import write_policy
 
 
@@ -34,6 +34,14 @@ def test_it_plans_at_the_start_and_plays_its_plan(make, lift_reference, lift_set
     rollout = run_controller(controller, floating_simulator(lift_reference, lift_setup))
     assert controller.chosen.expected >= 0.5 and controller.chosen.rollouts <= 20
     np.testing.assert_allclose(rollout.command, controller.chosen.targets)
+
+
+def test_a_reference_shorter_than_a_correction_takes_to_fade_in_is_planned_and_played(short_reference, lift_setup):
+    controller = Planned(short_reference, lift_setup, unfitted(16), PlannedOptions(planning_rollouts=80))
+    rollout = run_controller(controller, floating_simulator(short_reference, lift_setup))
+    assert rollout.command.shape == short_reference.q.shape and np.isfinite(rollout.command).all()
+    np.testing.assert_allclose(rollout.command, controller.chosen.targets)
+    assert 0.0 <= controller.chosen.expected <= 1.0 and controller.chosen.rollouts <= 80
 
 
 def test_the_same_observation_gives_the_same_plan(make, lift_reference):

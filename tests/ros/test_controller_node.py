@@ -18,7 +18,7 @@ from dexhot.ros.supervise.supervisor_node import SupervisorNode
 from dexhot.ros.track.controller_node import ControllerNode
 from dexhot.safety.machine import Event, State
 from dexhot.simulation.setup import physics_of
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from node_bench import NodeBench
 from tiny_policy import write_policy
 

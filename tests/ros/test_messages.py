@@ -9,7 +9,7 @@ from dexhot.geometry import single
 from dexhot.ros.core import messages
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.safety.machine import State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 STAMP = messages.to_stamp(1_795_158_751.386737)
 POSE = np.concatenate([[0.4, -0.1, 0.2], single.exp((0.3, -1.0, 2.0))])

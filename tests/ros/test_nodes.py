@@ -22,7 +22,7 @@ from dexhot.ros.core.process import bring_down, bring_up, make_executor, make_no
 from dexhot.ros.core.qos import publish_profile
 from dexhot.ros.rig import rig_node
 from dexhot.safety.machine import State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 pytestmark = pytest.mark.ros
 

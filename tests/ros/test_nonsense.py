@@ -37,7 +37,7 @@ from dexhot.ros.record import capture_node
 from dexhot.ros.rig.rig_node import RigNode
 from dexhot.ros.see.camera_messages import camera_info, image, keypoint_cloud
 from dexhot.safety.machine import Event, State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from nonsense import nonsense
 
 pytestmark = pytest.mark.ros

@@ -17,7 +17,7 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.robots.urdf_tree import read_tree
 from dexhot.ros.core import messages
 from dexhot.ros.show.robot_state_node import RobotStateNode
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros

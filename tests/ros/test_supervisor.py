@@ -20,7 +20,7 @@ from dexhot.ros.drivers.leap_driver_node import LeapDriverNode
 from dexhot.ros.supervise.recovery import Recovery
 from dexhot.ros.supervise.supervisor_node import SupervisorNode
 from dexhot.safety.machine import Event, State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros

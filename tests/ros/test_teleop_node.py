@@ -15,7 +15,7 @@ from dexhot.ros.core import messages
 from dexhot.ros.see.camera_messages import keypoint_cloud
 from dexhot.ros.track.teleop_node import TeleopNode
 from dexhot.safety.machine import State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from node_bench import NodeBench
 from teleop_hand import rows
 

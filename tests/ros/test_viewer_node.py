@@ -19,7 +19,7 @@ from dexhot.ros.core import messages
 from dexhot.ros.show.markers import coarse
 from dexhot.ros.show.viewer_node import ViewerNode
 from dexhot.safety.machine import State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from node_bench import NodeBench
 from report_samples import box_asset, lift_reference
 

@@ -84,9 +84,10 @@ def test_derivatives_of_the_observations(what):
         "keypoints": SeenKeypoints(HAND),
     }[what]
     rows, step = seen.rows(s), 1e-6
-    J = np.eye(len(rows.columns)) if rows.jacobian is None else rows.jacobian
     n = s.keypoints.size
-    for column, state in enumerate(rows.columns):
+    columns = np.arange(2 * n + 12)[rows.columns]
+    J = np.eye(len(columns)) if rows.jacobian is None else rows.jacobian
+    for column, state in enumerate(columns):
         sides = []
         for sign in (step, -step):
             dx, other = np.zeros(2 * n + 12), s.copy()
@@ -400,10 +401,31 @@ def test_a_hidden_hand_is_lost_and_found_again():
     assert f.estimate(11 * DT + 3.0).hand == f.estimate(11 * DT + 3.0).object == "lost"
     few = np.full((21, 3), np.nan)
     few[:5] = HAND[:5]
-    assert not f.observe(11 * DT + 3.0, SeenKeypoints(few, 0.003)), "five keypoints are no hand to start from"
+    assert not HandObjectFilter().observe(0.0, SeenKeypoints(few, 0.003)), "five keypoints are no hand to start from"
+    f.observe(11 * DT + 3.0, SeenKeypoints(few, 0.003))
+    assert f.estimate().hand == "lost" and f.restarts == (0, 0), "nor do they find one again"
     assert f.observe(11 * DT + 3.1, SeenKeypoints(HAND + 1.0, 0.003), SeenPose(POSE, SURE))
     assert f.estimate().hand == f.estimate().object == "tracked" and f.restarts == (1, 1)
     np.testing.assert_allclose(f.estimate().keypoints, HAND + 1.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seen", ["fingertips", "centre"])
+def test_what_is_uncertain_is_corrected_by_what_it_cannot_be_started_from(seen):
+    """For 3 s only fingertips, or the object's centre, along a path that bends: hand or object is lost by uncertainty
+    meanwhile, and must not stay where it was then."""
+    f, lost = held(), False
+    for k in range(12, 102):
+        hand, pose = moved(k * DT, v=(0.3 - 0.003 * k, 0.1, 0.2 - 0.002 * k))
+        tips = np.full((21, 3), np.nan)
+        tips[[4, 8, 12, 16, 20]] = hand[[4, 8, 12, 16, 20]]
+        f.observe(k * DT, SeenKeypoints(tips, 0.003) if seen == "fingertips" else SeenCentre(pose[:3], noise=0.003))
+        lost |= "lost" in (f.estimate().hand, f.estimate().object)
+    e = f.estimate()
+    assert lost, "or the test shows nothing"
+    if seen == "centre":
+        assert np.linalg.norm(e.object_pose[:3] - pose[:3]) < 0.01
+    else:
+        assert np.linalg.norm(e.keypoints - hand, axis=1)[[4, 8, 12, 16, 20]].max() < 0.01
 
 
 def test_the_wrist_and_its_covariance():

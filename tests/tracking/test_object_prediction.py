@@ -41,9 +41,10 @@ def test_looking_ahead_changes_nothing(standing):
 
 
 def test_a_moving_object_goes_on_and_its_errors_turn_with_it(standing):
-    standing.v, standing.w = np.array([0.2, -0.1, 0.3]), np.array([0.5, -1.0, 2.0])
+    s = standing._state
+    s.twist = np.array([0.2, -0.1, 0.3, 0.5, -1.0, 2.0])
     cross = 1e-4 * np.arange(9).reshape(3, 3)  # of position and rotation errors, which turn with the object
-    standing.P[:3, 3:6], standing.P[3:6, :3] = cross, cross.T
+    s.P[:3, 3:6], s.P[3:6, :3] = cross, cross.T
     later = standing.ahead(10.5).state()
     np.testing.assert_allclose(later.pose[:3], START[:3] + [0.1, -0.05, 0.15])
     turn = single.exp([0.25, -0.5, 1.0])
@@ -83,8 +84,8 @@ def test_the_gate_is_a_squared_mahalanobis_distance(standing):
 @pytest.mark.parametrize(("sigma", "lost"), [(0.0299, False), (0.0301, True)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_largest_position_sigma_decides_whether_it_is_lost(standing, axis, sigma, lost):
-    standing.P[:3, :3] = 0.0
-    standing.P[axis, axis] = sigma**2
+    standing._state.P[:3, :3] = 0.0
+    standing._state.P[axis, axis] = sigma**2
     assert standing.lost(10.0) is lost
 
 

@@ -54,7 +54,7 @@ def test_the_miners_benchmark_mines_with_it_in_a_folder_of_its_own(cache, tmp_pa
     bench_mine.mine_clip(("a", tmp_path, bench_mine.QUICK, "dextrack", HAND))
     [(reference, setup)] = seen
     assert reference.hand == setup.hand.name == HAND and reference.provenance["servo"] == "dextrack"
-    folders = {bench_mine.mined_dir("train", "dextrack", hand) for hand in (HAND, "leap_right")}
+    folders = {bench_mine.mined_dir("train", "dextrack", hand=hand) for hand in (HAND, "leap_right")}
     assert len(folders) == 2
 
 

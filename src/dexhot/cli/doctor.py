@@ -17,6 +17,7 @@ from typing import Literal
 from dexhot.bringup.shared_memory import left_behind
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
+from dexhot.perception.adapters.sam2 import streams
 from dexhot.perception.weights import hand_landmarks_dir, missing_hand_landmarks
 
 
@@ -270,9 +271,9 @@ def extra(name: str, *modules: str) -> Check:
 ASKED_FOR = (  # packages that labs know: package, module, what it serves here ("": nothing), what serves without it
     ("rclpy", "rclpy", "nodes", "pip install 'dexhot[ros]', or a ROS distribution"),
     ("torch", "torch", "training, Adam fitting", "onnxruntime runs policies, Gauss-Newton fits"),
-    ("foundationpose", "estimater", "object poses (adapters/foundationpose)", "registration and tracking by depth"),
-    ("sam2", "sam2", "masks (adapters/sam2)", "masks by model, depth and colour; transformers' SAM 2 and EdgeTAM"),
-    ("mmpose", "mmpose", "hands (adapters/mmpose)", "MediaPipe's models (ai-edge-litert); RTMPose-hand"),
+    ("foundationpose", "estimater", "perceive --poses foundationpose", "registration and tracking by depth"),
+    ("sam2", "sam2", "perceive --masks sam2", "masks by model, depth and colour; transformers' SAM 2 and EdgeTAM"),
+    ("mmpose", "mmpose", "perceive --hands mmpose", "MediaPipe's models (ai-edge-litert); RTMPose-hand"),
     ("pyrealsense2", "pyrealsense2", "RealSense cameras", "pip install 'dexhot[hardware]'"),
     ("franky", "franky", "the Franka arm (franky-control)", "pip install 'dexhot[hardware]'"),
     ("dynamixel-sdk", "dynamixel_sdk", "the LEAP hand", "pip install 'dexhot[hardware]'"),
@@ -298,7 +299,8 @@ def asked_for() -> list[Check]:
     """Of the ten packages that the project was asked to use: which are in use here, and what replaces the others."""
     checks = []
     for package, module, use, instead in ASKED_FOR:
-        used = bool(use) and importlib.util.find_spec(module) is not None
+        there = streams() if module == "sam2" else importlib.util.find_spec(module) is not None
+        used = bool(use) and there
         install = instead.startswith("pip install")
         found = f"in use: {use}" if used else "not installed" if install else f"replaced by {instead}"
         status: Literal["ok", "optional"] = "ok" if used or not use else "optional"

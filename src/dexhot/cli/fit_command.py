@@ -28,9 +28,9 @@ class Args:
     """More recordings of the same moments, by other cameras calibrated in the same world (docs/fitting.md)."""
     object: Annotated[str | None, shown("NAME")] = None
     """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
-    evidence: Annotated[tuple[Path, ...], shown("FILE.npz")] = ()
-    """Recording: what `dexhot perceive` wrote, of several one each in their order; default: <recording>.evidence.npz in
-    the current folder."""
+    evidence: Annotated[tuple[Path, ...], shown("FILE.npz|BAG")] = ()
+    """Recording: what `dexhot perceive` wrote, or its --bag, of several one each in their order; default:
+    <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
     handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
@@ -166,6 +166,7 @@ def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
     from dexhot.objects.library import load_object
+    from dexhot.perception.bag import read_evidence
 
     if args.evidence and len(args.evidence) != len(recordings):
         raise DexhotError(f"give one --evidence FILE per recording, not {len(args.evidence)} for {len(recordings)}.")
@@ -173,9 +174,9 @@ def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence
     if len(set(own)) < len(own):
         raise DexhotError(f"{own[0]} would be the evidence of two recordings; give --evidence FILE for each.")
     for source, path in zip(own, (args.clip, *args.views)):
-        if not source.is_file():
+        if not source.exists():
             raise DexhotError(f"{source} does not exist: run `dexhot perceive {path}` first, or give --evidence FILE.")
-    evidences = [load(source, Evidence) for source in own]
+    evidences = [read_evidence(one) if one.is_dir() else load(one, Evidence) for one in own]
     wanted = args.object or str(evidences[0].provenance.get("object") or "")
     if not wanted:
         raise DexhotError(

@@ -134,17 +134,17 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
     """An object that nobody scanned, or one whose mesh has no scale."""
     import numpy as np
 
-    from dexhot.cli.perceive_command import read_prompt
     from dexhot.data.files import load
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
     from dexhot.geometry.meshes import read_mesh
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.objects.library import load_object
+    from dexhot.perception.prompts import object_prompt
     from dexhot.perception.unscanned import SHAPES, fit_shape, fused_mesh, resting_points, scale_by_depth
     from dexhot.simulation.scans import object_from_scan
 
-    prompt = read_prompt(args.prompt) if args.prompt else None
+    prompt = object_prompt(args.prompt) if args.prompt else None
     evidence = load(args.evidence, Evidence) if args.evidence else None
     recording = open_recording(path)
     if args.shape == "fused":

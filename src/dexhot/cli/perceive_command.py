@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from dexhot.cli.arguments import at_least, shown
+from dexhot.perception.estimators import EMBEDDED, HANDS, MASKS, POSES
+
+if TYPE_CHECKING:
+    from dexhot.perception.prompts import Prompts
 
 
 @dataclass
@@ -19,8 +23,14 @@ class Args:
     """The object in it (`dexhot object list`). Default: hands only."""
     side: Literal["any", "right", "left", "both"] = "any"
     """The hands that are expected; any: those that are seen."""
-    prompt: Annotated[str | None, shown("object:U,V[,U1,V1]")] = None
-    """A click on the object in the first frame, or a box around it (px). Default: found above the table."""
+    prompt: Annotated[tuple[str, ...], shown("NAME:U,V[,U1,V1] ...")] = ()
+    """Clicks on object, right or left (hand) in the first frame, or a box around each (px). Default: found."""
+    hands: Annotated[str, shown("|".join((*HANDS, "MODULE:FUNCTION")))] = EMBEDDED
+    """Estimator of the hands' keypoints."""
+    masks: Annotated[str, shown("|".join((*MASKS, "MODULE:FUNCTION")))] = EMBEDDED
+    """Estimator of masks; all but the embedded one follow what is prompted, and the hands of the first frame."""
+    poses: Annotated[str, shown("|".join((*POSES, "MODULE:FUNCTION")))] = EMBEDDED
+    """Estimator of the object's pose."""
     start: int = 0
     """First frame."""
     count: Annotated[int | None, shown("N")] = None
@@ -49,15 +59,16 @@ def run(args: Args) -> None:
     from dexhot.errors import DexhotError
     from dexhot.hardware.camera.recording import open_recording, recording_name
     from dexhot.objects.library import load_object
-    from dexhot.perception.hand_landmarks import LandmarkHands
-    from dexhot.perception.perceive import object_track, perceive
+    from dexhot.perception import estimators
+    from dexhot.perception.object_track import object_track
+    from dexhot.perception.perceive import perceive
+    from dexhot.perception.prompts import prompts_of
     from dexhot.progress import track as shown_progress
 
     at_least(0, start=args.start)
     at_least(1, count=args.count)
-    prompt = read_prompt(args.prompt) if args.prompt else None
-    if prompt is not None and not args.object:
-        raise DexhotError("--prompt marks the object: name it with --object.")
+    prompts = prompts_of(args.prompt)
+    check_prompts(args, prompts)
     name = recording_name(args.recording)
     out = file_of(args.out or Path(f"{name}.evidence.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
@@ -67,14 +78,17 @@ def run(args: Args) -> None:
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count)
-    hands = LandmarkHands(count=2)
-    track = object_track(asset, recording.intrinsics, prompt) if asset is not None else None
+    boxed = any(name != "object" for name in prompts)
+    hands = estimators.hands_of(args.hands, args.side, boxed)
+    segmenter = estimators.segmenter_of(args.masks)
+    poses = estimators.poses_of(args.poses, asset, recording.intrinsics)
+    track = object_track(asset, recording.intrinsics, prompts.get("object")) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
-    prompts = {"object": prompt.tolist()} if prompt is not None else {}
-    evidence, seen = perceive(recording, hands, track, args.side, numbers, prompts)
+    evidence, seen = perceive(recording, hands, track, args.side, numbers, prompts, segmenter=segmenter, poses=poses)
     took = time.perf_counter() - began
     evidence.provenance["object"] = args.object or ""
+    evidence.provenance["estimators"] = {"hands": args.hands, "masks": args.masks, "poses": args.poses}
     save(evidence, out)
     figures: dict[str, Any] = {
         "frames": len(recording),
@@ -98,17 +112,17 @@ def run(args: Args) -> None:
         print_json({"evidence": str(out), **figures, "notes": evidence.provenance["notes"]})
 
 
-def read_prompt(text: str):  # type: ignore[no-untyped-def]
-    """ "object:U,V" or "object:U0,V0,U1,V1" -> (2,) or (4,) px. Raises DexhotError."""
-    import numpy as np
-
+def check_prompts(args: Args, prompts: "Prompts") -> None:
+    """Raises DexhotError for a prompt that nothing would use."""
     from dexhot.errors import DexhotError
 
-    what, _, numbers = text.partition(":")
-    try:
-        found = np.array([float(x) for x in numbers.split(",")])
-    except ValueError:
-        found = np.zeros(0)
-    if what != "object" or len(found) not in (2, 4):
-        raise DexhotError(f"--prompt {text} is not object:U,V (a click) or object:U0,V0,U1,V1 (a box), in pixels.")
-    return found
+    if "object" in prompts and not args.object and args.masks == EMBEDDED:
+        raise DexhotError("--prompt object marks a known object: name it with --object, or segment it with --masks.")
+    for name, where in prompts.items():
+        if name != "object" and where.shape != (4,) and args.masks == EMBEDDED:
+            raise DexhotError(
+                f"--prompt {name} is a click, which only --masks takes; the keypoints of a hand start from its box: "
+                f"{name}:U0,V0,U1,V1."
+            )
+        if name != "object" and args.side not in ("any", "both", name):
+            raise DexhotError(f"--prompt {name} marks a hand that --side {args.side} leaves out.")

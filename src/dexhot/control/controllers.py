@@ -18,7 +18,7 @@ from dexhot.objects.asset import Symmetry
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.kinematics.wrist import moved_wrists
 from dexhot.simulation.physics import Physics
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 
 @dataclass

@@ -16,7 +16,7 @@ from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.simulation.backend import Simulator
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 
 @dataclass(frozen=True)

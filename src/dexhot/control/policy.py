@@ -31,7 +31,7 @@ from dexhot.objects.encoder import ObjectEncoder, file_hash, load_encoder
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import Physics
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 SAME = 2e-3  # rad, of mean finger joints
 SLACK = 1.01  # an output beyond its limits by more than this is no rounding

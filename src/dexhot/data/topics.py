@@ -18,6 +18,7 @@ RESIDUAL = "/tracker/residual"  # the running sum of residuals of the controller
 OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
 LABELS = "/segmentation/labels"  # 0 background, 1 right hand or robot, 2 object, 3 left hand
 HAND_KEYPOINTS = {"right": "/hand/keypoints", "left": "/hand_left/keypoints"}
+PROMPTS, BOXES = "/perception/prompts", "/perception/boxes"  # JSON by name: see perception/bag.py
 KEYPOINT_FIELDS = ("x", "y", "z", "u", "v", "confidence")  # of a point
 HAND_FIT, OBJECT_FIT = "/hand/fit", "/object/fit"  # a person's hand and the object, fitted to one image
 HAND_MODEL = "/hand/model"  # the fit's parameters of the open hand

@@ -30,6 +30,11 @@ def conjugate(q: Floats) -> Quaternion:
     return (q[0], -q[1], -q[2], -q[3])
 
 
+def dot(a: Floats, b: Floats) -> float:
+    """Cosine of half the angle between two rotations; negative across the sign."""
+    return float(a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3])
+
+
 def exp(v: Floats) -> Quaternion:
     """Rotation vector (3,), rad -> quaternion."""
     x, y, z = v
@@ -89,6 +94,18 @@ def compose(a_T_b: np.ndarray, b_T_c: np.ndarray) -> np.ndarray:
     """a_T_c of two poses (7,)."""
     q = normalise(multiply(a_T_b[3:], b_T_c[3:]))
     return np.concatenate([a_T_b[:3] + rotate(a_T_b[3:], b_T_c[:3]), q])
+
+
+def transform(a_T_b: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (..., 3) in b -> in a, by a pose (7,)."""
+    moved: np.ndarray = points @ matrix(a_T_b[3:]).T + a_T_b[:3]
+    return moved
+
+
+def inverse(a_T_b: np.ndarray) -> np.ndarray:
+    """b_T_a of a pose (7,)."""
+    q = conjugate(a_T_b[3:])
+    return np.concatenate([-rotate(q, a_T_b[:3]), q])
 
 
 def from_xyz_angles(angles: Floats) -> Quaternion:

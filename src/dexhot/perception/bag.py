@@ -1,12 +1,17 @@
-"""Writes Evidence as a bag of topics (docs/perception.md), stamped as the colour images."""
+"""Writes Evidence as a bag of topics (docs/perception.md), stamped as the colour images, and reads it again.
 
+Prompts and boxes are JSON in std_msgs/String, {"stamp": ns, "object": [...], ...}: of a click [[u, v], ...], of a box
+[u0, v0, u1, v1], px. vision_msgs, which has a type for boxes, is in no wheel.
+"""
+
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dexhot.data.bags import BagWriter, typestore
-from dexhot.data.topics import HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE
+from dexhot.data.bags import BagWriter, messages, typestore
+from dexhot.data.topics import BOXES, HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE, PROMPTS
 from dexhot.data.types import Evidence
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
@@ -39,6 +44,11 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
     labels = bag.topic(LABELS, "sensor_msgs/msg/Image")
     clouds = {side: bag.topic(HAND_KEYPOINTS[side], "sensor_msgs/msg/PointCloud2") for side in evidence.keypoints}
     poses = bag.topic(OBJECT_POSE, "geometry_msgs/msg/PoseWithCovarianceStamped")
+    marks = bag.topic(PROMPTS, "std_msgs/msg/String")
+    boxes = bag.topic(BOXES, "std_msgs/msg/String")
+    first = round(float(evidence.time[0]) * 1e9) if len(evidence.time) else 0
+    given = {"stamp": first, **evidence.provenance.get("prompts", {})}
+    bag.write_message(marks, first, make("std_msgs/msg/String", data=json.dumps(given)))
     fields = [
         make("sensor_msgs/msg/PointField", name=name, offset=4 * k, datatype=7, count=1)
         for k, name in enumerate(KEYPOINT_FIELDS)
@@ -54,6 +64,8 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
             step=width, data=evidence.labels[k].ravel(),
         )  # fmt: skip
         bag.write_message(labels, ns, image)
+        known = {name: x[k].tolist() for name, x in evidence.boxes.items() if np.isfinite(x[k]).all()}
+        bag.write_message(boxes, ns, make("std_msgs/msg/String", data=json.dumps({"stamp": ns, **known})))
         for side, topic in clouds.items():
             points = evidence.keypoints[side][k].astype("<f4")
             if np.isnan(points[:, 3]).all():
@@ -72,5 +84,66 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
             position=make("geometry_msgs/msg/Point", x=x, y=y, z=z),
             orientation=make("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw),
         )
-        known = make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=covariance)
-        bag.write_message(poses, ns, make("geometry_msgs/msg/PoseWithCovarianceStamped", header=header, pose=known))
+        wide = make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=covariance)
+        bag.write_message(poses, ns, make("geometry_msgs/msg/PoseWithCovarianceStamped", header=header, pose=wide))
+
+
+def read_evidence(path: Path) -> Evidence:
+    """The Evidence that `write_evidence` wrote: what has no topic (hand meshes, notes) is missing. Raises
+    FileFormatError for a bag without labels, or with JSON that is none."""
+    size: tuple[int, ...] = ()
+    stamps: list[int] = []
+    images: list[np.ndarray] = []
+    prompts: Any = {}
+    rows: dict[str, dict[int, Any]] = {name: {} for name in ("boxes", "pose", *HAND_KEYPOINTS)}
+    sides = {topic: side for side, topic in HAND_KEYPOINTS.items()}
+    seen: set[str] = set()
+    for topic, _, message in messages(path, {LABELS, PROMPTS, BOXES, OBJECT_POSE, *sides}):
+        seen.add(topic)
+        if topic == LABELS:
+            size = message.height, message.width
+            stamps.append(_ns(message.header.stamp))
+            images.append(np.asarray(message.data, np.uint8).reshape(size))
+        elif topic in (PROMPTS, BOXES):
+            said = _said(path, topic, message.data)
+            stamp = said.pop("stamp", 0)
+            if topic == PROMPTS:
+                prompts = said
+            else:
+                rows["boxes"][stamp] = said
+        elif topic == OBJECT_POSE:
+            p, q = message.pose.pose.position, message.pose.pose.orientation
+            rows["pose"][_ns(message.header.stamp)] = [p.x, p.y, p.z, q.w, q.x, q.y, q.z]
+        else:
+            points = np.frombuffer(bytes(message.data), "<f4").reshape(-1, len(KEYPOINT_FIELDS))
+            rows[sides[topic]][_ns(message.header.stamp)] = points
+    if not stamps:
+        raise FileFormatError(f"{path} has no {LABELS}: it is no bag of `dexhot perceive --bag`.")
+    names = sorted({name for said in rows["boxes"].values() for name in said})
+    nowhere = np.full(4, np.nan)
+    boxes = {
+        name: np.stack([np.array(rows["boxes"].get(ns, {}).get(name, nowhere)) for ns in stamps]) for name in names
+    }
+    unseen = np.full((21, len(KEYPOINT_FIELDS)), np.nan)
+    keypoints = {
+        side: np.stack([rows[side].get(ns, unseen) for ns in stamps]).astype(float)
+        for topic, side in sides.items()
+        if topic in seen
+    }
+    pose = np.array([rows["pose"].get(ns, np.full(7, np.nan)) for ns in stamps])
+    time = np.array(stamps) * 1e-9
+    return Evidence(path.name, time, np.stack(images), boxes, keypoints, pose, provenance={"prompts": prompts})
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def _said(path: Path, topic: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError(f"{text[:40]!r} is no object")
+    except ValueError as e:
+        raise FileFormatError(f"{path}: {topic} is not JSON: {e}.") from e
+    return found

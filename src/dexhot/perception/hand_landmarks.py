@@ -23,6 +23,8 @@ SAME = 0.5  # of a hand's size: two tracks nearer than this follow one hand
 SEARCH = 10  # images between looks for a second hand
 POOLED = "global_average_pooling2d/Mean"  # the tensor before the landmark model's last layers
 FAINT = 0.9  # a track's memory of its side from image to image
+BOXED, ANGLES = 1.5, 8  # of a hand's box: side of the crop in which it is looked for; turns of that crop
+INSIDE = 0.5  # fraction of the keypoints that lie in a hand's box
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,15 @@ class FollowedHand:
 
     crop: Crop
     right: float  # mean score of being a right hand
+    side: str = ""  # if somebody else knows it
+
+
+Looked = tuple[np.ndarray, np.ndarray, float, float]  # keypoints, their depth, scores of a hand and of a right one
 
 
 class LandmarkHands:
-    """Follows up to `count` hands (HandKeypoints). Raises MissingExtraError, or FileFormatError without the models."""
+    """Follows up to `count` hands (BoxedHandKeypoints). Raises MissingExtraError, or FileFormatError without the
+    models."""
 
     def __init__(self, count: int = 1, model: str = "full"):
         """model: "full", or "lite" (half the time, larger errors)."""
@@ -51,31 +58,55 @@ class LandmarkHands:
         self.landmark = _interpreter(f"hand_landmark_{model}.tflite")
         self.count, self.anchors, self.number = count, anchors(), 0
         self.tracks: list[FollowedHand] = []
+        self.boxes: dict[str, np.ndarray] = {}
 
     def __call__(self, color: np.ndarray) -> list[HandSighting]:
         """The hands in the next image; a side is given once at most, to the surer of two."""
         found: list[tuple[FollowedHand, HandSighting]] = []
+        for side, box in self.boxes.items():
+            if np.isfinite(box).all():
+                self._add(found, color, *self._in_box(color, side, box))
         for track in self.tracks:
-            self._add(found, color, track)
+            if track.side not in self.boxes:
+                self._add(found, color, track)
         if not found or (len(found) < self.count and self.number % SEARCH == 0):
             for start in self.detect(color):
                 if len(found) < self.count:
                     self._add(found, color, FollowedHand(start, np.nan))
-        self.number += 1
+        self.boxes, self.number = {}, self.number + 1
         self.tracks = [track for track, _ in found]
-        return _distinct([sighting for _, sighting in found])
+        return _distinct([sighting for _, sighting in found], [track.side for track in self.tracks])
 
-    def _add(self, found: list[tuple[FollowedHand, HandSighting]], color: np.ndarray, track: FollowedHand) -> None:
-        """Look into a track's crop; keep it if there is a hand that no other track has."""
-        pixels, z, there, right = self.look(color, track.crop)
+    def _in_box(self, color: np.ndarray, side: str, box: np.ndarray) -> tuple[FollowedHand, Looked]:
+        """The hand whose box is known: in the crop of its track if that hand is in the box, else in a turned crop of
+        the box, whichever shows a hand best, once refined."""
+        last = next((track for track in self.tracks if track.side == side), None)
+        if last is not None and _inside((seen := self.look(color, last.crop))[0], box):
+            return last, seen
+        middle, size = (box[:2] + box[2:]) / 2, BOXED * float(max((box[2:] - box[:2]).max(), 1.0))
+        crops = [Crop(middle, size, angle) for angle in 2 * np.pi * np.arange(ANGLES) / ANGLES]
+        pixels, _, _, right = max((self.look(color, one) for one in crops), key=lambda seen: seen[2])
+        track = FollowedHand(next_crop(pixels), right, side)
+        return track, self.look(color, track.crop)
+
+    def _add(
+        self,
+        found: list[tuple[FollowedHand, HandSighting]],
+        color: np.ndarray,
+        track: FollowedHand,
+        seen: Looked | None = None,
+    ) -> None:
+        """Look into a track's crop, unless that is what was `seen`; keep it if there is a hand that no other track
+        has."""
+        pixels, z, there, right = seen or self.look(color, track.crop)
         centre, size = pixels.mean(0), np.ptp(pixels, axis=0).max()
         taken = any(np.linalg.norm(centre - s.pixels.mean(0)) < SAME * size for _, s in found)
         if there < HAND_THERE or taken:
             return
         known = right if np.isnan(track.right) else FAINT * track.right + (1 - FAINT) * right
-        side = "right" if known > 0.5 else "left"
+        side = track.side or ("right" if known > 0.5 else "left")
         sighting = HandSighting(side, pixels, there, known, z - z[0])
-        found.append((FollowedHand(next_crop(pixels), known), sighting))
+        found.append((FollowedHand(next_crop(pixels), known, track.side), sighting))
 
     def detect(self, color: np.ndarray) -> list[Crop]:
         """Crops of hands by their palms, the surest first."""
@@ -105,7 +136,7 @@ class LandmarkHands:
             left = left[~same]
         return found
 
-    def look(self, color: np.ndarray, where: Crop) -> tuple[np.ndarray, np.ndarray, float, float]:
+    def look(self, color: np.ndarray, where: Crop) -> Looked:
         """Keypoints (21, 2) px, their depth (21,) in px, the hand's score and its being a right one."""
         out = _run(self.landmark, crop(color, where.centre, where.size, where.angle, LANDMARK))
         x = out["Identity"].reshape(21, 3).astype(float)
@@ -135,13 +166,18 @@ class HandFeatures:
         return features
 
 
-def _distinct(sightings: list[HandSighting]) -> list[HandSighting]:
-    """Of two hands called the same side the less sure one is the other."""
+def _distinct(sightings: list[HandSighting], known: list[str]) -> list[HandSighting]:
+    """Of two hands called the same side the one whose side is not known, else the less sure one, is the other."""
     if len(sightings) != 2 or sightings[0].side != sightings[1].side:
         return sightings
-    first, second = sorted(sightings, key=lambda s: abs(s.right_score - 0.5), reverse=True)
+    order = sorted((0, 1), key=lambda k: (bool(known[k]), abs(sightings[k].right_score - 0.5)), reverse=True)
+    first, second = (sightings[k] for k in order)
     other = "left" if first.side == "right" else "right"
     return [first, HandSighting(other, second.pixels, second.confidence, second.right_score, second.relative_depth)]
+
+
+def _inside(pixels: np.ndarray, box: np.ndarray) -> bool:
+    return bool(((pixels >= box[:2]) & (pixels <= box[2:])).all(axis=1).mean() >= INSIDE)
 
 
 def next_crop(pixels: np.ndarray) -> Crop:

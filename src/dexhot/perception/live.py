@@ -17,7 +17,8 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
 from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
-from dexhot.perception.perceive import ALIKE, LABEL, OBJECT, RETRY, RIGHT, TABLE, ObjectTrack, in_space
+from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
+from dexhot.perception.perceive import LABEL, OBJECT, RIGHT, TABLE, in_space
 from dexhot.perception.protocols import HandKeypoints, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, hand_mask

@@ -1,36 +1,39 @@
 """Runs the estimators over a Recording and collects the Evidence."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose
-from dexhot.objects.asset import ObjectAsset
-from dexhot.perception import mask_kernels
-from dexhot.perception.appearance import ITS, NOT_ITS
 from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
-from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandSighting, ObjectSighting
-from dexhot.perception.segmentation import ModelMask, candidates, hand_mask, prompted
+from dexhot.perception.estimated_track import EstimatedTrack
+from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
+from dexhot.perception.object_pose import SURE
+from dexhot.perception.object_track import ObjectTrack
+from dexhot.perception.prompts import Prompts, listed
+from dexhot.perception.protocols import (
+    BoxDetector,
+    BoxedHandKeypoints,
+    HandKeypoints,
+    HandSighting,
+    ObjectPose,
+    Segmenter,
+)
+from dexhot.perception.segmentation import check_inside, hand_mask
 
-RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
+RIGHT, OBJECT, LEFT = LABELS["right"], LABELS["object"], LABELS["left"]
 LABEL = {"right": RIGHT, "left": LEFT}
 TABLE = 30  # images after which the table is sought again: a camera may move
-LEARN = 3  # images between learnings of the object's colours
-CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
-BAND = 0.07  # of the object's size in pixels, about its outline
-CERTAIN = 0.8  # confidence after which no other thing is looked at, where the object's colours are known
-ALIKE = 0.5  # fraction of a thing's colours that must be the object's
-RETRY = 5  # images between searches for an object that is lost
 SPREAD = 0.12  # m between a keypoint's depth and the hand's median
 BESIDE, GUESSED = 3, 0.3  # px from the hand's mask up to which a keypoint is on it; of a confidence, beside it
+MASK_ALONE = 0.5  # score of the box of a segmenter's mask in an image without keypoints of that hand
 WRONG_SIDE = 0.8  # fraction of the sightings of the other side that refuses a chosen side
 
 
@@ -40,7 +43,7 @@ class Seen:
 
     hand_frames: dict[str, int] = field(default_factory=dict)  # side -> frames with that hand
     other_hands: int = 0  # frames with a hand that was not asked for
-    object_frames: int = 0
+    object_frames: int = 0  # with its pose; without a known object, with its mask by a segmenter
     confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) of the object's pose
     beside: int = 0  # sightings of an expected hand that were elsewhere than its track
     detections: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> T arrays (K, 5) of boxes, scores
@@ -57,144 +60,45 @@ class SeenHand:
     pixels: np.ndarray  # of its mask, in the flat image
 
 
-class ObjectTrack:
-    """The object in one recording: found, followed, lost and found again."""
-
-    def __init__(self, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
-        self.estimator, self.model, self.mask, self.prompt = DepthObjectPose(model), model, mask, prompt
-        self.plane: Plane | None = None
-        self.number = 0
-        self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
-
-    def __call__(
-        self,
-        camera: Intrinsics,
-        depth: np.ndarray,
-        time: float,
-        hidden: np.ndarray,
-        color: np.ndarray | None = None,
-    ) -> tuple[ObjectSighting | None, float]:
-        """The sighting, None while it is lost; and the best confidence. With `color` (H, W, 3) the object's colours are
-        learned, and help to follow it and to find it again."""
-        found, was_lost = None, self.estimator.lost
-        if self.estimator.pose is not None:
-            found = self.estimator.follow(camera, color, depth, time, hidden)
-            if was_lost and not self.estimator.lost and color is not None:  # the place is filled again: with what?
-                its = self.mask(found.pose, depth, hidden)
-                self.estimator.lost = self.estimator.appearance.match(color, its) < ALIKE
-        if self.estimator.lost:
-            found = self._again(camera, depth, time, hidden, color) or found
-        if color is not None and found is not None and found.confidence > SURE and self.number % LEARN == 0:
-            self.estimator.appearance.learn(color, self.mask(found.pose, depth, hidden))
-        self.number += 1
-        if found is None:
-            return None, 0.0
-        return (None if self.estimator.lost else found), found.confidence
-
-    def seen(
-        self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray, color: np.ndarray | None = None
-    ) -> np.ndarray:
-        """(H, W) bool: where the object at a pose is seen; along its outline its colours decide, if known."""
-        mask, look = self.mask(pose, depth, hidden), self.estimator.appearance
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if color is None or not look.distinct or not len(rows):
-            return mask
-        margin = max(2, round(BAND * float(np.hypot(len(rows), len(columns)))))
-        box = (
-            slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-            slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
-        )
-        its, near = look.probability(color[box]), mask_kernels.dilate(mask[box], margin, True)
-        mask[box] = ((near & (its > ITS)) | (mask[box] & (its > NOT_ITS))) & ~hidden[box]
-        return mask
-
-    def on(self, plane: Plane | None) -> None:
-        """Take the table that the object may lie on; without one it is sought at the first search."""
-        self.plane, self.estimator.table = plane, None if plane is None else plane.row
-
-    def _again(
-        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
-    ) -> ObjectSighting | None:
-        """Look for a lost object: everywhere, in some images."""
-        return self._search(camera, depth, time, hidden, color) if self.number % RETRY == 0 else None
-
-    def _search(
-        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
-    ) -> ObjectSighting | None:
-        if self.plane is None:
-            self.on(table_plane(camera, depth))
-        clicked = self.number == 0 and self.prompt is not None
-        masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)
-        if clicked and self.prompt is not None:
-            chosen = prompted(depth, self.prompt)
-            u, v = ((self.prompt[:2] + self.prompt[-2:]) / 2).astype(int)
-            masks = [mask for mask in masks if mask[v, u]] or [chosen & ~hidden]  # without the table below it
-        look, found = self.estimator.appearance, []
-        for mask in masks[:CANDIDATES]:
-            sighting = self.estimator.search(camera, depth, mask, hidden)
-            if sighting is not None:
-                alike = 1.0 if color is None else min(1.0, look.match(color, mask) / ALIKE)
-                found.append(replace(sighting, confidence=sighting.confidence * alike))
-            if found and found[-1].confidence > CERTAIN and look.distinct:
-                break
-        if not found:
-            return None
-        best = max(found, key=lambda one: one.confidence)
-        if best.confidence >= (LOST if clicked else SURE):
-            if self.ambiguous or not (clicked or look.distinct):
-                self.ambiguous = self._others(camera, best, found)
-            if not self.ambiguous:
-                self.estimator.pose, self.estimator.time, self.estimator.lost = best.pose, time, False
-                self.estimator.velocity = np.zeros(6)
-        return best
-
-    def _others(self, camera: Intrinsics, best: ObjectSighting, found: list[ObjectSighting]) -> str:
-        """Where else the object may be as well; "" for nowhere."""
-        centre = self.model.centre
-
-        def place(one: ObjectSighting) -> np.ndarray:
-            return np.asarray(one.pose[:3, :3] @ centre + one.pose[:3, 3])
-
-        rivals = [one for one in found if one.confidence > max(SURE, RIVAL * best.confidence)]
-        rivals = [one for one in rivals if np.linalg.norm(place(one) - place(best)) > 0.5 * self.model.diameter]
-        places = [camera.project(place(one)).round().astype(int) for one in (best, *rivals)]
-        texts = [
-            f"{u},{v} ({one.confidence:.2f})"
-            for (u, v), one in zip(places, (best, *rivals))
-            if 0 <= u < camera.width and 0 <= v < camera.height
-        ]
-        return ", ".join(texts) if len(texts) > 1 else ""
-
-
-def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
-    """For an asset before a camera. Raises MeshError for one that no hand holds."""
-    model = rigid_model(asset.vertices, asset.faces, asset.name)
-    return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
-
-
 def perceive(
     recording: Recording,
     hands: HandKeypoints | None,
     track: ObjectTrack | None,
     side: str = "any",
     frames: Iterable[int] | None = None,
-    prompts: Mapping[str, Any] | None = None,
+    prompts: Prompts | None = None,
     detector: BoxDetector | None = None,
+    segmenter: Segmenter | KnownMasks | None = None,
+    poses: ObjectPose | None = None,
 ) -> tuple[Evidence, Seen]:
     """Evidence of every frame. side: "right", "left", "both" or "any" (whatever is seen); frames: an iterable over the
-    frame numbers, to show progress; prompts are kept in the provenance. `detector`: gives the boxes; default: those of
-    keypoints and masks. Of each hand and the object there is one track of boxes (box_tracks.py): a hand that is seen
-    elsewhere is left out, and short gaps are bridged.
+    frame numbers, to show progress. Of each hand and the object there is one track of boxes (box_tracks.py): a hand
+    that is seen elsewhere is left out, and short gaps are bridged. In the place of the embedded estimators:
 
-    Raises DexhotError when nothing is seen, when the hand is of the other side, or when the object needs depth.
+    `detector`: gives the boxes; default: those of keypoints and masks. `segmenter`: gives the masks of what is marked
+    in the first image: by `prompts` (kept in the provenance), and of the hands whose keypoints are seen in it; the box
+    of a hand's mask is where its keypoints are looked for (TF-HOT). `poses`: registers and follows the object of
+    `track`. Without a segmenter, a prompt that is a hand's box starts its keypoints.
+
+    Raises DexhotError when nothing is seen, when the hand is of the other side, when the object needs depth, or for a
+    prompt that is not inside the image.
     """
     T, camera = len(recording), recording.intrinsics
+    prompts = {name: np.asarray(where, float) for name, where in (prompts or {}).items()}
+    for where in prompts.values():
+        check_inside(where, camera.width, camera.height)
     if track is not None and not recording.has_depth:
         raise DexhotError(
             f"{recording.name} has no depth in any frame, and the object's pose comes from depth: record with aligned "
             "depth (docs/capture.md), or perceive without --object."
         )
+    if track is not None and poses is not None:
+        track = EstimatedTrack(poses, track.model, track.mask, track.prompt)
     sides = ("right", "left") if side in ("any", "both") else (side,)
+    followed: PromptedMasks | KnownMasks | None = None
+    if segmenter is not None:
+        followed = segmenter if isinstance(segmenter, KnownMasks) else PromptedMasks(segmenter, prompts)
+    marked = {name: where for name, where in prompts.items() if name in sides and where.shape == (4,)}
     labels = np.zeros((T, camera.height, camera.width), np.uint8)
     detections: dict[str, list[np.ndarray]] = {
         name: [np.zeros((0, 5)) for _ in range(T)] for name in (*sides, "object")
@@ -206,17 +110,35 @@ def perceive(
         color, depth = recording.color[k], recording.depth[k] * np.float32(1e-3)
         if k % TABLE == 0 and (table := table_plane(camera, depth) or table) and track is not None:
             track.on(table)
+        masks = followed(color) if followed is not None and followed.first else {}
+        if isinstance(hands, BoxedHandKeypoints):
+            hands.boxes = {name: box_of(mask) for name, mask in masks.items() if name in sides} or marked
+            marked = {}
+        found = hands(color) if hands is not None else []
+        if followed is not None and not followed.first:
+            masks = followed(color, [hand for hand in found if hand.side in sides])
         hidden = np.zeros(depth.shape, bool)
-        for hand in hands(color) if hands is not None else ():
-            mask = hand_mask(camera, color, depth, hand, table)
+        for name in masks.keys() & LABEL.keys():
+            hidden |= masks[name]
+            labels[k][masks[name]] = LABEL[name]
+        for hand in found:
+            mask = masks[hand.side] if hand.side in masks else hand_mask(camera, color, depth, hand, table)
             hidden |= mask
             if hand.side not in sides:
                 others.append(hand.right_score)
                 continue
             around = np.stack([box_of(mask, hand.pixels), box_of(np.zeros((0, 0)), hand.pixels)])
-            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), np.flatnonzero(mask)))
+            drawn = np.zeros(0, np.int64) if hand.side in masks else np.flatnonzero(mask)
+            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), drawn))
             detections[hand.side][k] = np.vstack([detections[hand.side][k], [*around[0], hand.confidence]])
+        for name in masks.keys() & set(sides):
+            if masks[name].any() and not len(detections[name][k]):
+                detections[name][k] = np.array([[*box_of(masks[name]), MASK_ALONE]])
+        mask = masks.get("object", np.zeros(depth.shape, bool))
+        score = MASK_ALONE
         if track is not None:
+            if "object" in masks:
+                track.segmented = mask
             sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden, color)
             if track.ambiguous:
                 raise DexhotError(
@@ -224,12 +146,14 @@ def perceive(
                     f"{track.ambiguous}. Click on the right one in the first frame: --prompt object:U,V."
                 )
             if sighting is not None:
-                pose[k] = matrix_to_pose(sighting.pose)
-                mask = track.seen(sighting.pose, depth, hidden, color)
-                labels[k][mask] = OBJECT
-                if mask.any():
-                    detections["object"][k] = np.array([[*box_of(mask), sighting.confidence]])
-                seen.object_frames += 1
+                pose[k], score = matrix_to_pose(sighting.pose), sighting.confidence
+                mask = mask if "object" in masks else track.seen(sighting.pose, depth, hidden, color)
+            seen.object_frames += sighting is not None
+        else:
+            seen.object_frames += bool(mask.any())
+        labels[k][mask] = OBJECT
+        if mask.any():
+            detections["object"][k] = np.array([[*box_of(mask), score]])
         if detector is not None:
             detected = detector(color)
             for name in detections:
@@ -238,13 +162,14 @@ def perceive(
     boxes = track_boxes(recording.time, detections, tuple(detections))
     keypoints = {name: of_track(sightings[name], boxes[name], labels, LABEL[name], seen) for name in sides}
     seen.hand_frames = {name: int(np.isfinite(keypoints[name][:, 0, 3]).sum()) for name in sides}
-    judge(recording.name, side, seen, T, hands is not None, track is not None)
+    watched = track is not None or (followed is not None and "object" in followed.names)
+    judge(recording.name, side, seen, T, hands is not None, watched)
     if side == "any":
         for name in [n for n in sides if not seen.hand_frames[n]]:
             del keypoints[name], boxes[name]
     made = recording.provenance | {
         "confidence": np.round(seen.confidence, 3).tolist() if track is not None else [],
-        "prompts": dict(prompts or {}),
+        "prompts": listed(prompts),
         "notes": [*recording.provenance.get("notes", []), *seen.notes],
     }
     return Evidence(recording.name, recording.time, labels, boxes, keypoints, pose, provenance=made), seen

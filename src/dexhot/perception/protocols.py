@@ -1,7 +1,7 @@
 """What an estimator must offer. Images are (H, W, 3) uint8 RGB, depth is (H, W) m, masks are (H, W) bool."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,23 @@ class HandKeypoints(Protocol):
         """The hands in the image."""
 
 
+@runtime_checkable
+class BoxedHandKeypoints(Protocol):
+    """A HandKeypoints that uses boxes where they are known, as TF-HOT does those of the hands' masks."""
+
+    boxes: dict[str, np.ndarray]  # side -> (4,) x0 y0 x1 y1 px in the image to come alone; NaN: not in it
+
+    def __call__(self, color: np.ndarray) -> list[HandSighting]:
+        """The hands in the image."""
+
+
+class HandInBox(Protocol):
+    """Finds the keypoints of the hand in a box."""
+
+    def __call__(self, color: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Image and box (4,) x0 y0 x1 y1 px -> keypoints (21, 2) px and their confidences (21,)."""
+
+
 class BoxDetector(Protocol):
     """Finds hands and the object; called with the images of one camera in order."""
 
@@ -46,7 +63,7 @@ class Segmenter(Protocol):
     """Follows prompted masks; called with the images of one camera in order."""
 
     def start(self, color: np.ndarray, prompts: dict[int, np.ndarray]) -> np.ndarray:
-        """First image with a click (2,) or a box (4,) px for each label -> (H, W) uint8 labels."""
+        """First image with clicks (N, 2) or a box (4,) px for each label -> (H, W) uint8 labels."""
 
     def follow(self, color: np.ndarray) -> np.ndarray:
         """The next image -> (H, W) uint8 labels."""

@@ -134,12 +134,26 @@ def candidates(
     return [ndimage.binary_dilation(mask) & free for _, mask in found]
 
 
-def prompted(depth: np.ndarray, prompt: np.ndarray) -> np.ndarray:
-    """The mask of a click (2,) or a box (4,) px: the region of continuous depth there. Raises DexhotError."""
-    height, width = depth.shape
-    low, high = prompt[:2], prompt[-2:]
-    if (low < 0).any() or (high > [width - 1, height - 1]).any() or (high < low).any():
+def marks(prompt: np.ndarray) -> np.ndarray:
+    """(N, 2) px on what a prompt marks: its click (2,) or clicks (N, 2), or the centre of its box (4,)."""
+    return np.reshape(prompt, (-1, 2)).mean(0, keepdims=True) if prompt.shape == (4,) else np.reshape(prompt, (-1, 2))
+
+
+def check_inside(prompt: np.ndarray, width: int, height: int) -> None:
+    """Raise DexhotError for a click or box px that is not inside the image."""
+    corners = np.reshape(prompt, (-1, 2))
+    upside_down = prompt.shape == (4,) and bool((prompt[2:] < prompt[:2]).any())
+    if upside_down or (corners < 0).any() or (corners > [width - 1, height - 1]).any():
         raise DexhotError(f"prompt {prompt.tolist()} is not inside the image of {width}x{height} pixels.")
+
+
+def prompted(depth: np.ndarray, prompt: np.ndarray) -> np.ndarray:
+    """The mask of a click (2,), clicks (N, 2) or a box (4,) px: the region of continuous depth there. Raises
+    DexhotError."""
+    check_inside(prompt, depth.shape[1], depth.shape[0])
+    if prompt.ndim == 2:
+        return np.any([prompted(depth, click) for click in prompt], axis=0)
+    low, high = prompt[:2], prompt[-2:]
     if len(prompt) == 4:
         box = np.zeros(depth.shape, bool)
         box[int(low[1]) : int(high[1]) + 1, int(low[0]) : int(high[0]) + 1] = True

@@ -27,7 +27,7 @@ from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.setup import Setup
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 SEARCHED, FRESH = 6, 8  # worlds of the search, the observed one and the rig among them; worlds that say what to expect
 FRESH_SEED = 2_000_000  # added to the seed of the fresh worlds

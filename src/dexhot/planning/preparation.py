@@ -13,7 +13,7 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.planning.planned import ChosenPlan, Planned
 from dexhot.planning.search import Budget, Cancelled
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 STEADY = 15  # observations, 0.25 s
 AT_REST = 0.002  # m between the first and the last of them

@@ -15,7 +15,7 @@ from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 
 def floating_simulator(reference: Reference, setup: Setup, physics: Physics | None = None) -> MujocoSimulator:

@@ -18,18 +18,15 @@ and may be late: the last `memory` seconds are kept and applied again in the ord
 
 from collections import deque
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
-from typing import Literal
+from math import isfinite
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from dexhot.data.keypoints import wrist_pose
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import Symmetric, nearest_equivalent
-from dexhot.geometry.poses import inverse, transform
-from dexhot.objects.asset import Symmetry
 from dexhot.tracking.contact_dynamics import Carried, carry
 from dexhot.tracking.observations import (
     Observation,
@@ -44,6 +41,8 @@ from dexhot.tracking.rows import ObservedRows
 
 Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
+What = Literal["hand", "object"]
+EYE = np.eye(12)
 GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
@@ -71,6 +70,8 @@ class HandObjectOptions:
     baseline: float = 0.1  # s over which a motion is judged
     evidence: float = 2.0  # log likelihood by which another motion must be better
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
+    motions: tuple[Motion, ...] = ("rest", "carried", "free")  # that the object may have
+    pose_gate: float = GATES[6]  # squared Mahalanobis distance of a pose
     memory: float = 0.5  # s that an observation may be late
     hidden_after: float = 0.1  # s without an accepted observation
     first_speed: float = 1.0  # m/s
@@ -107,6 +108,8 @@ class HandObjectEstimate:
 
     def wrist(self, side: str) -> tuple[np.ndarray, np.ndarray]:
         """Wrist pose (7,) of 21 keypoints in MediaPipe order, and its covariance (6, 6)."""
+        from dexhot.data.keypoints import wrist_pose  # with SciPy, which an object alone does without
+
         step, n = 1e-5, self.keypoints.size
         pose = wrist_pose(self.keypoints, side)
         moved = wrist_pose(self.keypoints + step * np.eye(n).reshape(n, -1, 3), side)
@@ -115,8 +118,7 @@ class HandObjectEstimate:
         return pose, J @ self.keypoint_covariance() @ J.T
 
 
-@dataclass
-class LastSeen:
+class LastSeen(NamedTuple):
     """When one of the two was last seen."""
 
     started: bool = False
@@ -126,9 +128,9 @@ class LastSeen:
 
 
 class _State:
-    """Everything that an observation changes. Arrays are replaced, never written into, so that a copy is cheap."""
+    """Everything that an observation changes. Its values are replaced, never written into, so that a copy is cheap."""
 
-    def __init__(self, count: int, symmetry: Symmetric, weight: np.ndarray):
+    def __init__(self, count: int, symmetry: Symmetric, weight: np.ndarray, motion: Motion):
         n = 6 * count + 12
         self.stamp = -np.inf
         self.keypoints, self.velocities = np.zeros((count, 3)), np.zeros((count, 3))
@@ -137,14 +139,14 @@ class _State:
         self.p, self.q, self.twist = np.zeros(3), (1.0, 0.0, 0.0, 0.0), np.zeros(6)
         self.P = np.zeros((n, n))
         self.symmetry, self.weight = symmetry, weight
-        self.motion: Motion = "rest"
+        self.motion: Motion = motion
         self.candidate: Motion | None = None  # another motion that the last pose was for
         self.anchors: tuple[_State, ...] = ()  # as it was after the last accepted poses
         self.hand, self.object = LastSeen(), LastSeen()
 
     def copy(self) -> "_State":
-        other = copy(self)
-        other.hand, other.object = copy(self.hand), copy(self.object)
+        other = _State.__new__(_State)
+        other.__dict__.update(self.__dict__)  # a sixth of copy's time, once a tick
         return other
 
 
@@ -167,13 +169,23 @@ class HandObjectFilter:
         if np.shape(weight) != (keypoints,):
             raise DexhotError(f"{keypoints} keypoints need as many contact weights, not {np.size(weight)}.")
         self._weight = np.asarray(weight, float)
-        self._state = _State(keypoints, symmetry or Symmetry(), self._weight)
+        if symmetry is None:
+            from dexhot.objects.asset import Symmetry  # not for those who only import the class
+
+            symmetry = Symmetry()
+        self.symmetry = symmetry
+        self._gates = GATES | {6: self.options.pose_gate}
+        self._density = np.repeat([self.options.acceleration**2, self.options.angular_acceleration**2], 3)
+        self._forget(keypoints)
+
+    def _forget(self, keypoints: int) -> None:
+        self._state = _State(keypoints, self.symmetry, self._weight, self.options.motions[0])
         self._history: deque[tuple[float, tuple[Observation, ...], _State]] = deque()  # and the state before
 
     def observe(self, stamp: float, *observations: Observation) -> bool:
         """Apply observations of one stamp, s, also a late one; True if any of them was accepted. Raises DexhotError
         for numbers that are not finite where they must be."""
-        if not np.isfinite(stamp):
+        if not isfinite(stamp):
             raise DexhotError(f"the stamp of an observation is {stamp}.")
         for observation in observations:
             check_finite(observation)
@@ -208,8 +220,8 @@ class HandObjectFilter:
             s.twist,
             s.P,
             s.motion,
-            self._status(s, s.hand),
-            self._status(s, s.object),
+            self._status(s, "hand"),
+            self._status(s, "object"),
         )
 
     @property
@@ -230,9 +242,11 @@ class HandObjectFilter:
     # One observation -------------------------------------------------------------------------------------------------
 
     def _apply(self, stamp: float, observations: tuple[Observation, ...]) -> bool:
-        before = self._state
-        self._history.append((stamp, observations, before))
-        s = self._predicted(before, stamp)
+        self._history.append((stamp, observations, self._state))
+        return self._step(stamp, observations)
+
+    def _step(self, stamp: float, observations: tuple[Observation, ...]) -> bool:
+        s = self._predicted(self._state, stamp)
         accepted = False
         for observation in observations:
             for part in parts(observation):
@@ -241,22 +255,28 @@ class HandObjectFilter:
         return accepted
 
     def _use(self, s: _State, observation: Single) -> bool:
-        seen = s.hand if isinstance(observation, SeenKeypoints | SeenPixels) else s.object
-        if self._status(s, seen) in ("unknown", "lost"):
-            return self._start(s, observation)
+        what: What = "hand" if isinstance(observation, SeenKeypoints | SeenPixels) else "object"
+        if self._status(s, what) in ("unknown", "lost"):
+            if self._start(s, observation):
+                return True
+            seen = s.hand if what == "hand" else s.object
+            if not seen.started or seen.rejected >= self.options.confused_after:
+                return False  # what is only uncertain is still corrected by what it cannot be started from
         if isinstance(observation, SeenPose):
             self._choose_motion(s, observation)
         rows = observation.rows(s)
-        inside = _update(s, rows)
+        inside = _update(s, rows, self._gates[rows.size])
         accepted = bool(inside.any())
         if isinstance(observation, SeenKeypoints):
+            assert isinstance(rows.columns, np.ndarray)
             self._doubt(s, observation.points, rows.columns[::3] // 3, inside)
+        seen: LastSeen = getattr(s, what)
         if accepted:
-            seen.accepted, seen.rejected = s.stamp, 0
+            setattr(s, what, LastSeen(True, s.stamp, 0, seen.restarts))
             if isinstance(observation, SeenPose):
                 self._remember(s)
         elif len(inside):
-            seen.rejected += 1
+            setattr(s, what, seen._replace(rejected=seen.rejected + 1))
         return accepted
 
     def _doubt(self, s: _State, points: np.ndarray, which: np.ndarray, inside: np.ndarray) -> None:
@@ -287,9 +307,11 @@ class HandObjectFilter:
             block[:6, :6] = observation.covariance
             P[n:], P[:, n:] = 0.0, 0.0
             P[n:, n:] = block
-            s.motion, s.candidate, s.anchors, seen = "rest", None, (), s.object
+            s.motion, s.candidate, s.anchors = o.motions[0], None, ()
+            s.object = LastSeen(True, s.stamp, 0, s.object.restarts + s.object.started)
         elif isinstance(observation, SeenKeypoints):
             rows = observation.rows(s)
+            assert isinstance(rows.columns, np.ndarray)
             if 2 * len(rows.columns) < s.keypoints.size:
                 return False
             seen_here = np.isfinite(observation.points).all(axis=1)
@@ -303,12 +325,10 @@ class HandObjectFilter:
             P[np.ix_(rows.columns, rows.columns)] += rows.noise
             s.density, s.anchors = self._hand_density(s.keypoints), ()
             P[half:n, half:n] = o.first_speed**2 / s.density[0, 0] * s.density  # moves together
-            seen = s.hand
+            s.hand = LastSeen(True, s.stamp, 0, s.hand.restarts + s.hand.started)
         else:
             return False
         s.P = P
-        seen.restarts += seen.started
-        seen.started, seen.accepted, seen.rejected = True, s.stamp, 0
         if s.object.started:
             self._remember(s)
         return True
@@ -320,20 +340,18 @@ class HandObjectFilter:
         near = np.exp(-0.5 * square / o.finger_length**2) + o.finger_alone * np.eye(len(keypoints))
         return np.kron(o.hand_acceleration**2 + o.finger_acceleration**2 * near, np.eye(3))
 
-    def _status(self, s: _State, seen: LastSeen) -> Status:
-        o = self.options
+    def _status(self, s: _State, what: What) -> Status:
+        o, seen = self.options, s.hand if what == "hand" else s.object
         if not seen.started:
             return "unknown"
         if seen.rejected >= o.confused_after:
             return "lost"
         n = s.keypoints.size
-        variance = s.P.diagonal()
-        if seen is s.hand:
-            lost = variance[:n].mean() > o.hand_lost_sigma**2
+        if what == "hand":
+            lost = bool(s.P.diagonal()[:n].mean() > o.hand_lost_sigma**2)
         else:
-            at = 2 * n
-            lost = variance[at : at + 3].max() > o.object_lost_sigma**2
-            lost = lost or variance[at + 3 : at + 6].max() > o.object_lost_turn**2
+            variance = [s.P.item(k, k) for k in range(2 * n, 2 * n + 6)]  # in plain floats: a tick of an object alone
+            lost = max(variance[:3]) > o.object_lost_sigma**2 or max(variance[3:]) > o.object_lost_turn**2
         if lost:
             return "lost"
         return "hidden" if s.stamp - seen.accepted > o.hidden_after else "tracked"
@@ -342,25 +360,25 @@ class HandObjectFilter:
 
     def _predicted(self, before: _State, stamp: float) -> _State:
         s = before.copy()
-        if not np.isfinite(s.stamp):
+        if not isfinite(s.stamp):
             s.stamp = stamp
         dt = stamp - s.stamp
         s.stamp = stamp
         if dt <= 0:
             return s
-        n = s.keypoints.size
-        at = 2 * n
-        x0 = s.keypoints
-        s.keypoints = x0 + dt * s.velocities
-        P = s.P.copy()
-        P[:n] += dt * P[n:at]
-        P[:, :n] += dt * P[:, n:at]
-        A = s.density
-        P[:n, :n] += dt**3 / 3 * A
-        P[:n, n:at] += dt**2 / 2 * A
-        P[n:at, :n] += dt**2 / 2 * A
-        P[n:at, n:at] += dt * A
-        s.P = P
+        x0, n = s.keypoints, s.keypoints.size
+        if n:
+            at = 2 * n
+            s.keypoints = x0 + dt * s.velocities
+            P = s.P.copy()
+            P[:n] += dt * P[n:at]
+            P[:, :n] += dt * P[:, n:at]
+            A = s.density
+            P[:n, :n] += dt**3 / 3 * A
+            P[:n, n:at] += dt**2 / 2 * A
+            P[n:at, :n] += dt**2 / 2 * A
+            P[n:at, n:at] += dt * A
+            s.P = P
         if s.object.started:
             if s.motion == "carried":
                 self._carried(s, carry(x0, s.keypoints, s.weight, s.p), before.P, dt)
@@ -401,30 +419,43 @@ class HandObjectFilter:
 
     def _alone(self, s: _State, dt: float) -> None:
         """At rest, or with constant velocity."""
+        if s.motion == "free":
+            return self._free(s, dt)
         o, at = self.options, 2 * s.keypoints.size
-        P, k, w = s.P, at + np.arange(6), at + 6 + np.arange(6)
-        if s.motion == "rest":
-            P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
-            if s.hand.started:
-                near = s.weight @ s.keypoints / s.weight.sum() - s.p
-                if near @ near < o.reach**2:
-                    speed = s.weight @ s.velocities / s.weight.sum()
-                    P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
-            P[w, :], P[:, w] = 0.0, 0.0
-            P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
-            s.twist = np.zeros(6)
-            return
-        turn = single.exp(s.twist[3:] * dt)
-        F = np.eye(12)
+        s.P = P = s.P.copy() if not at else s.P
+        k, w = at + np.arange(6), at + 6 + np.arange(6)
+        P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
+        if s.hand.started:
+            near = s.weight @ s.keypoints / s.weight.sum() - s.p
+            if near @ near < o.reach**2:
+                speed = s.weight @ s.velocities / s.weight.sum()
+                P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
+        P[w, :], P[:, w] = 0.0, 0.0
+        P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
+        s.twist = np.zeros(6)
+        return None
+
+    def _free(self, s: _State, dt: float) -> None:
+        """p += v dt, q <- Exp(w dt) q, F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]], and
+        white accelerations. In flat views: a tick of an object alone is little else."""
+        at, size = 2 * s.keypoints.size, len(s.P)
+        turn = single.exp((s.twist[3:] * dt).tolist())
+        F = EYE.copy()
         F[3:6, 3:6] = single.matrix(turn)
-        F[np.arange(6), 6 + np.arange(6)] = dt
-        P[at:] = F @ P[at:]
-        P[:, at:] = P[:, at:] @ F.T
-        density = np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)
-        P[k, k] += density * dt**3 / 3
-        P[k, w] += density * dt**2 / 2
-        P[w, k] += density * dt**2 / 2
-        P[w, w] += density * dt
+        F.ravel()[6:72:13] = dt
+        if at:
+            s.P[at:] = F @ s.P[at:]
+            s.P[:, at:] = s.P[:, at:] @ F.T
+        else:
+            s.P = F @ s.P @ F.T
+        density, P = self._density, s.P.ravel()
+        cross = density * (dt**2 / 2)
+        step, rows = size + 1, 6 * size  # along the diagonal; from position and rotation to their velocities
+        begin, end = at * step, at * step + 6 * step
+        P[begin:end:step] += density * (dt**3 / 3)
+        P[begin + 6 : end + 6 : step] += cross
+        P[begin + rows : end + rows : step] += cross
+        P[begin + rows + 6 : end + rows + 6 : step] += density * dt
         s.p = s.p + dt * s.twist[:3]
         s.q = single.normalise(single.multiply(turn, s.q))
 
@@ -432,25 +463,27 @@ class HandObjectFilter:
 
     def _remember(self, s: _State) -> None:
         """Keep the state as the start of later comparisons, and weigh the contact points anew."""
+        if len(self.options.motions) == 1:
+            return
         here = s.copy()
         here.anchors = ()
         s.anchors = (*(a for a in s.anchors if s.stamp - a.stamp < self.options.baseline), here)
         if self._surface is not None and s.hand.started:
-            distance = self._surface(transform(inverse(np.concatenate([s.p, s.q])), s.keypoints))
+            distance = self._surface(single.transform(single.inverse(np.concatenate([s.p, s.q])), s.keypoints))
             s.weight = self._weight * (np.exp(-((np.maximum(distance, 0.0) / self.options.touch) ** 2)) + 0.01)
 
     def _choose_motion(self, s: _State, seen: SeenPose) -> None:
         """Compare the measured pose with where each motion would have brought the object since `baseline` ago. Rest and
         carried have one covariance, so that a hand that does not move decides nothing; free costs its own. What no
         motion explains is an outlier, unless the next pose says so too."""
-        if not s.anchors or s.stamp <= s.anchors[0].stamp:
+        if len(self.options.motions) == 1 or not s.anchors or s.stamp <= s.anchors[0].stamp:
             return
         a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
         dt = s.stamp - a.stamp
         start = a.P[at : at + 6, at : at + 6]
         noise = start + dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
         carried = None
-        if s.hand.started and self._status(s, s.hand) != "lost" and len(s.keypoints) > 2 and self._touches(s):
+        if s.hand.started and self._status(s, "hand") != "lost" and len(s.keypoints) > 2 and self._touches(s):
             carried = carry(a.keypoints, s.keypoints, s.weight, a.p)
             n = s.keypoints.size
             noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
@@ -498,42 +531,74 @@ class HandObjectFilter:
         return self._surface is None or bool((s.weight > 0.3 * self._weight.max()).sum() >= 2)
 
 
-def _update(s: _State, rows: ObservedRows) -> np.ndarray:
+def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
     """Kalman update, in Joseph's form, with the groups inside their gate: which those are (groups,)."""
     groups, size = len(rows.residual) // rows.size, rows.size
     if not groups:
         return np.zeros(0, bool)
-    J, columns = rows.jacobian, rows.columns
-    PJ = s.P[:, columns] if J is None else s.P[:, columns] @ J.T  # (N, m)
-    S = (PJ[columns] if J is None else J @ PJ[columns]) + rows.noise
+    if groups == 1:
+        return np.array([update_one(s, rows, gate)])
+    PJ, S = _innovation(s, rows)
+    J, residual, noise = rows.jacobian, rows.residual, rows.noise
     k = np.arange(groups)
     blocks = S.reshape(groups, size, groups, size)[k, :, k]
-    each = rows.residual.reshape(groups, size)
-    distance = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1)
-    inside: np.ndarray = distance <= GATES[size]
+    each = residual.reshape(groups, size)
+    inside: np.ndarray = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1) <= gate
     if inside.mean() < rows.least:
         inside = np.zeros(groups, bool)
     if not inside.any():
         return inside
-    residual, noise = rows.residual, rows.noise
     if not inside.all():
         keep = np.repeat(inside, size)
         PJ, S, residual, noise = PJ[:, keep], S[np.ix_(keep, keep)], residual[keep], noise[np.ix_(keep, keep)]
-        J = np.eye(len(columns))[keep] if J is None else J[keep]
-    gain = np.linalg.solve(S, PJ.T).T  # (N, m)
-    dx = gain @ residual
-    # (I - K H) P (I - K H)^T + K R K^T, in the order that costs least
-    left = s.P - gain @ PJ.T
-    left_HT = left[:, columns] if J is None else left[:, columns] @ J.T
-    P = left + (gain @ noise - left_HT) @ gain.T
-    s.P = 0.5 * (P + P.T)
-    n = s.keypoints.size
-    s.keypoints = s.keypoints + dx[:n].reshape(-1, 3)
-    s.velocities = s.velocities + dx[n : 2 * n].reshape(-1, 3)
-    o = dx[2 * n :]
-    s.p, s.twist = s.p + o[:3], s.twist + o[6:]
-    s.q = single.normalise(single.multiply(single.exp(o[3:6]), s.q))
+        J = np.eye(len(keep))[keep] if J is None else J[keep]
+    gain_t = np.linalg.solve(S, PJ.T)  # (m, N)
+    _correct(s, residual @ gain_t, PJ, gain_t, noise, rows.columns, J)
     return inside
+
+
+def update_one(s: _State, rows: ObservedRows, gate: float) -> bool:
+    """Update with a single group: whether it is inside its gate. Gain and distance by one factorisation."""
+    PJ, S = _innovation(s, rows)
+    size = len(s.P)
+    right = np.empty((len(S), size + 1))
+    right[:, :size], right[:, size] = PJ.T, rows.residual
+    solved = np.linalg.solve(S, right)
+    if rows.residual @ solved[:, size] > gate:
+        return False
+    gain_t = solved[:, :size]
+    _correct(s, rows.residual @ gain_t, PJ, gain_t, rows.noise, rows.columns, rows.jacobian)
+    return True
+
+
+def _innovation(s: _State, rows: ObservedRows) -> tuple[np.ndarray, np.ndarray]:
+    """P H^T (N, m), and the covariance (m, m) of the residuals."""
+    J, columns = rows.jacobian, rows.columns
+    PJ = s.P[:, columns] if J is None else s.P[:, columns] @ J.T
+    return PJ, (PJ[columns] if J is None else J @ PJ[columns]) + rows.noise
+
+
+def _correct(
+    s: _State,
+    dx: np.ndarray,
+    PJ: np.ndarray,
+    gain_t: np.ndarray,
+    noise: np.ndarray,
+    columns: np.ndarray | slice,
+    J: np.ndarray | None,
+) -> None:
+    """Add dx (N,) to the state; P by (I - K H) P (I - K H)^T + K R K^T, in the order that costs least."""
+    left = s.P - PJ @ gain_t  # P H^T K^T and K H P are each other's transpose: P and S are symmetric
+    left_HT = left[:, columns] if J is None else left[:, columns] @ J.T
+    P = left + (gain_t.T @ noise - left_HT) @ gain_t
+    s.P = 0.5 * (P + P.T)
+    at = 2 * s.keypoints.size
+    if at:
+        n = at // 2
+        s.keypoints = s.keypoints + dx[:n].reshape(-1, 3)
+        s.velocities = s.velocities + dx[n:at].reshape(-1, 3)
+    s.p, s.twist = s.p + dx[at : at + 3], s.twist + dx[at + 6 :]
+    s.q = single.normalise(single.multiply(single.exp(dx[at + 3 : at + 6].tolist()), s.q))
 
 
 def _turned(turn: np.ndarray, q: single.Quaternion) -> single.Quaternion:

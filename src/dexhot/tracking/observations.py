@@ -7,17 +7,20 @@ residuals and Jacobian at a state. A keypoint with a number that is not finite i
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
-from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.equivalents import nearest_equivalent
-from dexhot.geometry.poses import transform
 from dexhot.tracking.contact_dynamics import skew
-from dexhot.tracking.rows import Expected, ObservedRows, pixel_slope
+from dexhot.tracking.rows import Expected, ObservedRows, object_columns, pixel_slope
 from dexhot.tracking.silhouettes import SeenBox, SeenMask
+
+if TYPE_CHECKING:
+    from dexhot.geometry.cameras import Intrinsics
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,14 @@ class SeenPixels:
     """2D keypoints in a calibrated camera; lens distortion is left out of the Jacobian only."""
 
     pixels: np.ndarray  # (K, 2)
-    camera: Intrinsics
+    camera: "Intrinsics"
     camera_T_world: np.ndarray  # (7,)
     noise: float | np.ndarray = 3.0  # sigma, px, one or (K,)
 
     def rows(self, state: Expected) -> ObservedRows:
         """Of the keypoints that are seen and in front of the camera."""
         _same_number(self.pixels, state)
-        x = transform(self.camera_T_world, state.keypoints)
+        x = single.transform(self.camera_T_world, state.keypoints)
         seen = np.flatnonzero(np.isfinite(self.pixels).all(axis=1) & (x[:, 2] > 0.05))
         x = x[seen]
         local = pixel_slope(self.camera, x) @ single.matrix(self.camera_T_world[3:])
@@ -77,9 +80,9 @@ class SeenCentre:
     def rows(self, state: Expected) -> ObservedRows:
         """Of one point."""
         arm = single.rotate(state.q, self.point)
-        at = 6 * len(state.keypoints)
         J = np.hstack([np.eye(3), -skew(arm)])
-        return ObservedRows(self.position - state.p - arm, np.arange(at, at + 6), J, self.noise**2 * np.eye(3), 3)
+        noise = self.noise**2 * np.eye(3)
+        return ObservedRows(self.position - state.p - arm, object_columns(state), J, noise, 3)
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,9 @@ class SeenPose:
     def rows(self, state: Expected) -> ObservedRows:
         """Of position and rotation."""
         pose = nearest_equivalent(state.symmetry, self.pose, state.q)
-        turn = single.log(single.multiply(pose[3:], single.conjugate(state.q)))
-        at = 6 * len(state.keypoints)
-        return ObservedRows(np.concatenate([pose[:3] - state.p, turn]), np.arange(at, at + 6), None, self.covariance, 6)
+        turn = single.log(single.multiply(pose[3:].tolist(), single.conjugate(state.q)))
+        residual = np.concatenate([pose[:3] - state.p, turn])
+        return ObservedRows(residual, object_columns(state), None, self.covariance, 6)
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,11 @@ def check_finite(observation: Observation) -> None:
             raise DexhotError("observed joints or their noise are not finite; leave them out instead.")
         check_finite(observation.hand)
     elif isinstance(observation, SeenPose | SeenCentre):
-        value = observation.pose if isinstance(observation, SeenPose) else observation.position
-        noise = observation.covariance if isinstance(observation, SeenPose) else observation.noise
-        if not (np.isfinite(value).all() and np.isfinite(noise).all() and np.trace(np.atleast_2d(noise)) > 0):
+        if isinstance(observation, SeenPose):
+            value, noise, trace = observation.pose, observation.covariance.sum(), observation.covariance.trace()
+        else:
+            value, noise, trace = observation.position, observation.noise, observation.noise
+        if not (isfinite(value.sum()) and isfinite(noise) and trace > 0):  # a sum is finite if all are
             raise DexhotError("an observed object or its noise is not finite, or without noise; leave it out instead.")
     elif isinstance(observation, SeenBox | SeenMask):
         if not (np.isfinite(observation.noise) and observation.noise > 0 and np.isfinite(observation.swell)):

@@ -7,14 +7,16 @@ centroid and second moments, as an alternative, are wrong as soon as anything is
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.geometry import single
-from dexhot.geometry.cameras import Intrinsics
-from dexhot.geometry.poses import transform
 from dexhot.tracking.contact_dynamics import skew
-from dexhot.tracking.rows import Expected, ObservedRows, pixel_slope
+from dexhot.tracking.rows import Expected, ObservedRows, object_columns, pixel_slope
+
+if TYPE_CHECKING:
+    from dexhot.geometry.cameras import Intrinsics
 
 NEAREST = 0.05  # m from the camera: nearer points are behind it, or have no pixel
 SIDES = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])  # left, top, right, bottom
@@ -31,7 +33,7 @@ class SeenBox:
 
     box: np.ndarray  # (4,) px: left, top, right, bottom, half a pixel outside the outermost pixels' centres
     hull: np.ndarray  # (N, 3) m in the mesh frame: hull_of its vertices
-    camera: Intrinsics
+    camera: "Intrinsics"
     camera_T_world: np.ndarray  # (7,)
     noise: float = 3.0  # sigma of a side, px
     swell: float = 1.5  # sigma, px, by which the whole box may be too large
@@ -48,7 +50,7 @@ class SeenMask:
     extent: np.ndarray  # (16,) px, how far it reaches in each direction of AROUND; NaN: not known
     covered: np.ndarray  # (H, W) bool, where the outline may be a hand's
     hull: np.ndarray  # (N, 3) m in the mesh frame: hull_of its vertices
-    camera: Intrinsics
+    camera: "Intrinsics"
     camera_T_world: np.ndarray  # (7,)
     noise: float = 2.0  # sigma of a point of the outline, px
     swell: float = 1.0  # sigma, px, by which the whole mask may be too large
@@ -68,9 +70,8 @@ def extent_rows(
 ) -> ObservedRows:
     """Observed against expected `extent` (D,) px in `directions` (D, 2), by the object's pose. None if part of the
     object is not before the camera."""
-    at = 6 * len(state.keypoints)
-    columns = np.arange(at, at + 6)
-    x = transform(seen.camera_T_world, transform(np.concatenate([state.p, state.q]), seen.hull))
+    columns, world_T_mesh = object_columns(state), np.concatenate([state.p, state.q])
+    x = single.transform(single.compose(seen.camera_T_world, world_T_mesh), seen.hull)
     known = np.isfinite(extent) & bool(x[:, 2].min() > NEAREST)
     if not known.any():
         return ObservedRows(np.zeros(0), columns, np.zeros((0, 6)), np.zeros((0, 0)), 1)
@@ -93,7 +94,7 @@ def seen_mask(
     mask: np.ndarray,
     hidden: np.ndarray,
     hull: np.ndarray,
-    camera: Intrinsics,
+    camera: "Intrinsics",
     camera_T_world: np.ndarray,
     noise: float = 2.0,
     swell: float = 1.0,

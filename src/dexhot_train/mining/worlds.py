@@ -14,7 +14,7 @@ from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import Perturbation, variant, with_contacts, worlds
 from dexhot.simulation.setup import Setup
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 SLIPPERY = (0.5, 0.6)  # friction
 CREEPING = "MuJoCo default contacts"

@@ -23,7 +23,7 @@ from dexhot.geometry import single
 from dexhot.ros.core.names import OBJECT_FRAME, WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.safety.machine import State
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 
 if TYPE_CHECKING:  # nodes load it in 4 ms
     from numpy.typing import ArrayLike

@@ -54,7 +54,7 @@ from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import keypoint_cloud, read_camera_info, read_cloud, read_image
 from dexhot.ros.see.stamped import StampedHistory
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
-from dexhot.tracking.object_filter import ObjectState
+from dexhot.tracking.object_state import ObjectState
 from dexhot.tracking.observations import Observation, SeenJoints, SeenKeypoints, SeenPose
 from dexhot.tracking.silhouettes import hull_of, seen_mask
 

@@ -145,7 +145,7 @@ class ObjectFilterNode(DexhotNode):
         self.warnings.pop("pose", None)
         if self.lost:
             self.warnings["pose"] = f"the object is lost: {missing}" if missing else "the object is lost"
-        elif known.stamp - known.accepted_stamp < NOTED:
+        elif known.stamp - known.object_accepted < NOTED:
             missing = ""
         changed = bool(missing) and (self.lost, bool(self.values["missing"])) != (was_lost, True)
         self.values["missing"] = missing

@@ -1,0 +1,106 @@
+"""The estimators of `dexhot perceive` by the names of its switches: embedded ones, adapters, and a lab's own code.
+
+A lab's own is MODULE:FUNCTION, importable (PYTHONPATH), and gives what protocols.py describes:
+
+    --hands lab.hands:make      make(side) -> HandKeypoints
+    --masks lab.masks:make      make() -> Segmenter
+    --poses lab.poses:make      make(asset, camera) -> ObjectPose, of an ObjectAsset before an Intrinsics
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.perception.weights import missing_hand_landmarks
+
+if TYPE_CHECKING:
+    from dexhot.geometry.cameras import Intrinsics
+    from dexhot.objects.asset import ObjectAsset
+    from dexhot.perception.protocols import HandKeypoints, ObjectPose, Segmenter
+
+EMBEDDED = "embedded"
+HANDS = (EMBEDDED, "rtmpose", "mmpose")
+MASKS = (EMBEDDED, "sam2", "edgetam")
+POSES = (EMBEDDED, "foundationpose", "foundationpose-library")
+
+
+def hands_of(name: str, side: str = "any", boxed: bool = False) -> "HandKeypoints":
+    """Keypoints of hands; `boxed`: a box of each is given in the first image. Raises DexhotError where a package or a
+    weight is missing."""
+    if name == EMBEDDED:
+        return landmark_hands()
+    if name == "rtmpose":
+        from dexhot.perception.adapters.rtmpose import RtmposeHand
+        from dexhot.perception.boxed_hands import BoxedHands
+
+        in_box = RtmposeHand()
+        if boxed and missing_hand_landmarks():
+            return BoxedHands(in_box)
+        if missing_hand_landmarks():
+            raise DexhotError(
+                "RTMPose-hand finds the keypoints of a hand in a box: mark it in the first frame (--prompt "
+                "right:U0,V0,U1,V1), or run `dexhot models get hand-landmarks`, whose models find hands."
+            )
+        return BoxedHands(in_box, landmark_hands())
+    if name == "mmpose":
+        from dexhot.perception.adapters.mmpose import load_mmpose
+
+        if side not in ("right", "left") and not boxed:
+            raise DexhotError("MMPose does not tell right from left: give --side right or --side left.")
+        return load_mmpose("left" if side == "left" else "right", device())
+    make: Callable[[str], HandKeypoints] = _own("--hands", name, HANDS)
+    return make(side)
+
+
+def landmark_hands() -> "HandKeypoints":
+    """The embedded one, of up to two hands."""
+    from dexhot.perception.hand_landmarks import LandmarkHands
+
+    return LandmarkHands(count=2)
+
+
+def segmenter_of(name: str) -> "Segmenter | None":
+    """Masks by a streaming segmenter; None for the embedded ones. Raises DexhotError, as hands_of."""
+    if name == EMBEDDED:
+        return None
+    if name in MASKS:
+        from dexhot.perception.adapters.sam2 import load_masks
+
+        return load_masks(name, device())
+    make: Callable[[], Segmenter] = _own("--masks", name, MASKS)
+    return make()
+
+
+def poses_of(name: str, asset: "ObjectAsset | None", camera: "Intrinsics") -> "ObjectPose | None":
+    """Poses of a known object; None for the embedded ones. Raises DexhotError, as hands_of."""
+    if name == EMBEDDED:
+        return None
+    if asset is None:
+        raise DexhotError(f"--poses {name} estimates the pose of a known object: name it with --object.")
+    if name in POSES:
+        from dexhot.perception.adapters.foundationpose import load_foundationpose, load_library
+
+        return load_foundationpose(asset) if name == "foundationpose" else load_library(asset)
+    make: Callable[[ObjectAsset, Intrinsics], ObjectPose] = _own("--poses", name, POSES)
+    return make(asset, camera)
+
+
+def device() -> str:
+    """Where adapters that need torch run: on a GPU if there is one."""
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _own(switch: str, name: str, valid: tuple[str, ...]) -> Any:
+    """The function that MODULE:FUNCTION names. Raises NotFoundError, DexhotError."""
+    module, colon, function = name.partition(":")
+    if not (colon and module and function):
+        raise NotFoundError(f"estimator for {switch}", name, (*valid, "MODULE:FUNCTION"))
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as e:
+        raise DexhotError(f"{switch} {name} cannot be imported (is its folder in PYTHONPATH?): {e}.") from e

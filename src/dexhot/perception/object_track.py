@@ -1,0 +1,144 @@
+"""A known object in the images of one camera, in order: found, followed, lost and found again."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import Plane, table_plane
+from dexhot.objects.asset import ObjectAsset
+from dexhot.perception import mask_kernels
+from dexhot.perception.appearance import ITS, NOT_ITS
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
+from dexhot.perception.protocols import ObjectSighting
+from dexhot.perception.segmentation import ModelMask, candidates, marks, prompted
+
+LEARN = 3  # images between learnings of the object's colours
+CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
+BAND = 0.07  # of the object's size in pixels, about its outline
+CERTAIN = 0.8  # confidence after which no other thing is looked at, where the object's colours are known
+ALIKE = 0.5  # fraction of a thing's colours that must be the object's
+RETRY = 5  # images between searches for an object that is lost
+
+
+class ObjectTrack:
+    """The object in one recording: found, followed, lost and found again."""
+
+    def __init__(self, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
+        self.estimator, self.model, self.mask, self.prompt = DepthObjectPose(model), model, mask, prompt
+        self.plane: Plane | None = None
+        self.number = 0
+        self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
+        self.segmented: np.ndarray | None = None  # (H, W) bool of the image to come, where a segmenter follows it
+
+    def __call__(
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
+    ) -> tuple[ObjectSighting | None, float]:
+        """The sighting, None while it is lost; and the best confidence. With `color` (H, W, 3) the object's colours are
+        learned, and help to follow it and to find it again."""
+        found, was_lost = None, self.estimator.lost
+        if self.estimator.pose is not None:
+            found = self.estimator.follow(camera, color, depth, time, hidden)
+            if was_lost and not self.estimator.lost and color is not None:  # the place is filled again: with what?
+                its = self.mask(found.pose, depth, hidden)
+                self.estimator.lost = self.estimator.appearance.match(color, its) < ALIKE
+        if self.estimator.lost:
+            found = self._again(camera, depth, time, hidden, color) or found
+        if color is not None and found is not None and found.confidence > SURE and self.number % LEARN == 0:
+            self.estimator.appearance.learn(color, self.mask(found.pose, depth, hidden))
+        self.number += 1
+        if found is None:
+            return None, 0.0
+        return (None if self.estimator.lost else found), found.confidence
+
+    def seen(
+        self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray, color: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(H, W) bool: where the object at a pose is seen; along its outline its colours decide, if known."""
+        mask, look = self.mask(pose, depth, hidden), self.estimator.appearance
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if color is None or not look.distinct or not len(rows):
+            return mask
+        margin = max(2, round(BAND * float(np.hypot(len(rows), len(columns)))))
+        box = (
+            slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+            slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+        )
+        its, near = look.probability(color[box]), mask_kernels.dilate(mask[box], margin, True)
+        mask[box] = ((near & (its > ITS)) | (mask[box] & (its > NOT_ITS))) & ~hidden[box]
+        return mask
+
+    def on(self, plane: Plane | None) -> None:
+        """Take the table that the object may lie on; without one it is sought at the first search."""
+        self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """Look for a lost object: everywhere, in some images."""
+        return self._search(camera, depth, time, hidden, color) if self.number % RETRY == 0 else None
+
+    def _masks(self, camera: Intrinsics, depth: np.ndarray, hidden: np.ndarray) -> tuple[list[np.ndarray], bool]:
+        """Where the object may be, the likeliest first; and whether somebody said so: a click, a box or a segmenter."""
+        if self.segmented is not None:
+            return [self.segmented & ~hidden], True
+        masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+        if self.number or self.prompt is None:
+            return masks, False
+        chosen = prompted(depth, self.prompt)
+        marked = marks(self.prompt).astype(int)
+        on = [mask for mask in masks if mask[marked[:, 1], marked[:, 0]].any()]
+        return on or [chosen & ~hidden], True  # without the table below it
+
+    def _search(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        if self.plane is None:
+            self.on(table_plane(camera, depth))
+        masks, clicked = self._masks(camera, depth, hidden)
+        look, found = self.estimator.appearance, []
+        for mask in masks[:CANDIDATES]:
+            sighting = self.estimator.search(camera, depth, mask, hidden)
+            if sighting is not None:
+                alike = 1.0 if color is None else min(1.0, look.match(color, mask) / ALIKE)
+                found.append(replace(sighting, confidence=sighting.confidence * alike))
+            if found and found[-1].confidence > CERTAIN and look.distinct:
+                break
+        if not found:
+            return None
+        best = max(found, key=lambda one: one.confidence)
+        if best.confidence >= (LOST if clicked else SURE):
+            if self.ambiguous or not (clicked or look.distinct):
+                self.ambiguous = self._others(camera, best, found)
+            if not self.ambiguous:
+                self.estimator.pose, self.estimator.time, self.estimator.lost = best.pose, time, False
+                self.estimator.velocity = np.zeros(6)
+        return best
+
+    def _others(self, camera: Intrinsics, best: ObjectSighting, found: list[ObjectSighting]) -> str:
+        """Where else the object may be as well; "" for nowhere."""
+        centre = self.model.centre
+
+        def place(one: ObjectSighting) -> np.ndarray:
+            return np.asarray(one.pose[:3, :3] @ centre + one.pose[:3, 3])
+
+        rivals = [one for one in found if one.confidence > max(SURE, RIVAL * best.confidence)]
+        rivals = [one for one in rivals if np.linalg.norm(place(one) - place(best)) > 0.5 * self.model.diameter]
+        places = [camera.project(place(one)).round().astype(int) for one in (best, *rivals)]
+        texts = [
+            f"{u},{v} ({one.confidence:.2f})"
+            for (u, v), one in zip(places, (best, *rivals))
+            if 0 <= u < camera.width and 0 <= v < camera.height
+        ]
+        return ", ".join(texts) if len(texts) > 1 else ""
+
+
+def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
+    """For an asset before a camera. Raises MeshError for one that no hand holds."""
+    model = rigid_model(asset.vertices, asset.faces, asset.name)
+    return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)

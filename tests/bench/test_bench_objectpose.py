@@ -1,0 +1,48 @@
+"""`dexhot bench objectpose` on one object: its figures tell an estimator that works from one that does not."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from dexhot.errors import DexhotError
+from dexhot.perception.object_pose import DepthObjectPose
+from dexhot.perception.protocols import ObjectSighting
+from dexhot_bench import objectpose
+
+BOX = trimesh.creation.box((0.12, 0.07, 0.04))
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """One box, tracked for a second and hidden for a fifth of it."""
+    monkeypatch.setattr(objectpose, "bench_objects", lambda meshes: [("box", *objectpose.made_mesh(BOX))])
+    for name, value in (("FRAMES", 30), ("AWAY", 10), ("BACK", 16)):
+        monkeypatch.setattr(objectpose, name, value)
+
+
+def test_a_box_is_registered_tracked_lost_and_found_again(short):
+    found = objectpose.run(quick=True)
+    metrics = found["metrics"]
+    assert found["subset"] == ["box"] and found["add_s_005d_by_object"] == {"box": metrics["add_s_005d"]}
+    assert metrics["add_01d"] >= 0.75 and metrics["add_s_005d"] >= 0.75  # of four cases
+    assert metrics["reacquired_s_max"] < 0.5 and metrics["confidence_auc"] > 0.9
+    assert 0.0 < metrics["register_s_p50"] < 10.0 and 0.0 < metrics["track_ms_p50"] <= metrics["track_ms_p99"]
+    assert any("Open3D" in note for note in found["notes"]) or "open3d_add_01d" in metrics
+
+
+def test_an_estimator_that_answers_anything_fails(short, monkeypatch):
+    """Sure of itself, a metre away."""
+    wrong = ObjectSighting(np.block([[np.eye(3), np.full((3, 1), 1.0)], [np.zeros((1, 3)), 1.0]]), 1.0, 1.0)
+    for name in ("search", "follow", "reacquire"):
+        monkeypatch.setattr(DepthObjectPose, name, lambda *_, **__: wrong)
+    metrics = objectpose.run(quick=True)["metrics"]
+    assert metrics["add_01d"] == metrics["add_s_005d"] == 0.0 and metrics["reacquired_s_max"] == np.inf
+
+
+def test_meshes_of_a_folder_stand_beside_the_made_ones(tmp_path, cache):
+    BOX.export(tmp_path / "mine.obj")
+    names = [name for name, *_ in objectpose.bench_objects(tmp_path)]
+    assert names[-3:] == ["mine", "box", "cylinder"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DexhotError, match=r"has no \.obj"):
+        objectpose.bench_objects(tmp_path / "none")

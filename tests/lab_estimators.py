@@ -1,0 +1,77 @@
+"""Estimators as a lab would bring them, for `dexhot perceive --hands|--masks|--poses tests.lab_estimators:FUNCTION`."""
+
+import numpy as np
+
+from dexhot.perception.protocols import HandSighting, ObjectSighting
+
+HAND, THING = (slice(190, 270), slice(250, 350)), (slice(300, 360), slice(400, 480))  # rows, columns
+POSE = np.eye(4)
+POSE[:3, 3] = 0.1, 0.05, 0.7
+
+
+def sighting(side="right", by=0.0, confidence=0.95):
+    x = np.linspace(0, 1, 21)
+    pixels = np.stack([300 + by + 40 * np.cos(6 * x), 200 + 60 * x], 1)
+    return HandSighting(side, pixels, confidence, float(side == "right"), np.zeros(21))
+
+
+class LabHands:
+    """Sees a right hand in every image, and notes the boxes that it is given."""
+
+    def __init__(self, seen=None):
+        self.boxes, self.given, self.seen = {}, [], seen
+
+    def __call__(self, color):
+        self.given.append(self.boxes)
+        self.boxes = {}
+        return [sighting()] if self.seen is None else next(self.seen)
+
+
+class LabMasks:
+    """A hand in HAND and an object in THING, of what is prompted; no hand in images of `without`."""
+
+    def __init__(self, without=()):
+        self.prompts, self.number, self.without = {}, 0, without
+
+    def start(self, color, prompts):
+        self.prompts = prompts
+        return self.follow(color)
+
+    def follow(self, color):
+        labels = np.zeros(color.shape[:2], np.uint8)
+        if 1 in self.prompts and self.number not in self.without:
+            labels[HAND] = 1
+        if 2 in self.prompts:
+            labels[THING] = 2
+        self.number += 1
+        return labels
+
+
+class LabPoses:
+    """Poses with the given confidences, in the order of calls; notes each call."""
+
+    def __init__(self, confidences=()):
+        self.confidences, self.calls = iter(confidences), []
+
+    def _next(self):
+        return ObjectSighting(POSE, next(self.confidences, 0.9), 1.0)
+
+    def register(self, camera, color, depth, mask):
+        self.calls.append(("register", mask))
+        return self._next()
+
+    def follow(self, camera, color, depth, time, hidden):
+        self.calls.append(("follow", hidden))
+        return self._next()
+
+
+def hands(side):
+    return LabHands()
+
+
+def masks():
+    return LabMasks()
+
+
+def poses(asset, camera):
+    return LabPoses()
