@@ -149,8 +149,8 @@ def run(
     """table: a number of TABLES alone. policies: rows of tables 1, 4, 6, 11 and 12 by name (LEARNED, both_ppo_tracking,
     both_ours, fraction_0.1). flywheel: folder of `dexhot train flywheel`, of which ours, table 6 and table 10 are made.
     campaign: folder of `dexhot evaluate --rig`, for table 13.
-    paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split, the first so
-    many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
+    paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split, the
+    first so many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
     dataset = dataset.replace("-", "_")
     if dataset not in DATASETS:
         raise DexhotError(f"DexTrack's tables are of {', '.join(DATASETS)}, not {dataset}.")
