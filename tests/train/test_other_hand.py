@@ -1,7 +1,5 @@
 """Clips, paths, priors, sets and the miner's benchmark with another hand than the LEAP: the Allegro."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,12 +9,10 @@ from dexhot.data.types import Demonstration
 from dexhot.datasets.parametric import generate
 from dexhot.errors import DexhotError
 from dexhot.objects.library import save_object
-from dexhot.robots.robot_hand import load_hand
 from dexhot_bench import mine as bench_mine
 from dexhot_train.curriculum import data_engine
 from dexhot_train.curriculum.path_search import task_of
 from dexhot_train.curriculum.variations import clips_named
-from dexhot_train.prior import PriorOptions, averaged_plan, fit_prior, plans_dir
 from dexhot_train.task.clips import load_task_clip
 
 HAND, CLIP = "allegro_right", "parametric/lift-box-0"
@@ -34,15 +30,6 @@ def test_a_folder_of_paths_keeps_to_its_hand(cache, tmp_path):
     assert task_of(CLIP, tmp_path, hand=HAND).reference.hand == HAND
     with pytest.raises(DexhotError, match="begun with allegro_right, not leap_right"):
         task_of(CLIP, tmp_path)
-
-
-def test_a_prior_is_fitted_to_the_hands_own_plans(cache, tmp_path):
-    options = PriorOptions(seeds=1, rollouts=84, keep=0.0, hand=HAND, clips=2)
-    plan, _ = averaged_plan(("parametric/lift-box-100", options, tmp_path))
-    assert plan.shape == (38,) and plans_dir(options) != plans_dir(replace(options, hand="leap_right"))
-    given = lambda function, jobs: ((job, (plan + 0.01 * k, 1)) for k, job in enumerate(jobs))  # noqa: E731
-    prior = fit_prior(options, given, "", tmp_path)
-    assert prior.hand == HAND and prior.joint_names == list(load_hand(HAND).joint_names)
 
 
 def test_the_miners_benchmark_mines_with_it_in_a_folder_of_its_own(cache, tmp_path, monkeypatch):
