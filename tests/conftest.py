@@ -199,6 +199,23 @@ def lift_reference(_lift_reference):
     return copy.deepcopy(_lift_reference)
 
 
+@pytest.fixture
+def short_reference(lift_reference):
+    """20 frames of it about the grasp: shorter than the horizon of every planner."""
+    from dataclasses import replace
+
+    start = lift_reference.grasp_start
+    rows = {name: getattr(lift_reference, name)[start - 10 : start + 10] for name in ("q", "target", "contact")}
+    return replace(
+        lift_reference,
+        name="parametric/short",
+        **rows,
+        object_pose=lift_reference.object_pose[start - 10 : start + 10],
+        grasp_start=10,
+        grasp_end=17,
+    )
+
+
 @pytest.fixture(scope="session")
 def shipped():
     """The shipped demonstration, its reference with the arm's path: not to be changed."""

@@ -20,7 +20,7 @@ from dexhot.simulation.physics import load_physics
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NODES = sorted(p.stem for p in (share_dir() / "config" / "nodes").glob("*.yaml") if p.stem != "base")
 # What the nodes mean by these is not one thing: each has its own.
-APART = {"rate", "patience", "flush_period", "camera", "port", "loop"}
+APART = {"rate", "patience", "flush_period", "camera", "port", "loop", "feedback"}
 # Arguments that a graph answers itself before a node gets them, with its own default or choices.
 GRAPHS_OWN = {
     "reference",

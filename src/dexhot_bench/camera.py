@@ -1,8 +1,9 @@
 """`dexhot bench camera`: mined GRAB clips tracked live with the loop closed on a simulated camera, beside the truth.
 
 Each clip runs once with `perception:=truth` and once with `perception:=camera` on the embedded rig (`--rig sim-wire`:
-with the real drivers) and is judged from its bag. A run can be stopped: each live run's row is kept, and the next run
-goes on with the rest.
+with the real drivers) and is judged from its bag. With the controller `planned` the whole chain is compared, from a
+reference alone: real drivers and camera, beside the embedded rig with the truth. A run can be stopped: each live run's
+row is kept, and the next run goes on with the rest.
 """
 
 import hashlib
@@ -11,22 +12,28 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dexhot.data.files import load
-from dexhot.data.types import Demonstration
-from dexhot.datasets import splits
-from dexhot.errors import DexhotError
+from dexhot.data.files import load, save
+from dexhot.data.types import Demonstration, Reference
+from dexhot.datasets import load_clip, splits
+from dexhot.errors import DexhotError, UnreachableError
 from dexhot.evaluation.score import rejudge
+from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir, share_dir
 from dexhot.progress import progress
+from dexhot.retargeting.placement import place
+from dexhot.retargeting.retarget import retarget
+from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.live import live_rollout
 from dexhot_bench.kept import Deadline, Kept, Row, code_key
 from dexhot_bench.mine import FULL, mine_clip, mined_dir
 from dexhot_train.mining.mine import placed
 
 PERCEPTIONS = ("truth", "camera")
+PLAYBACK = "playback"
 LIVE = (
     "bringup",
     "bringup/graphs",
@@ -37,18 +44,24 @@ LIVE = (
     "ros/rig",
     "ros/drivers",
 )  # packages that a row depends on beside those of simulation
+PLANNED = {"controller": "planned", "planning_rollouts": 160}  # a number of rollouts: load does not change the plan
 ATTEMPTS = 2  # of a graph that dies, as under load
 LIMIT = 400.0  # s, for one clip from the start to the end; a run that never tracks is no success
 NOT_RUN, SHIPPED = "not run", "shipped lift"
 
 
 def run(
-    quick: bool = False, minutes: float | None = None, rig: str = "sim", clips: list[str] | None = None
+    quick: bool = False,
+    minutes: float | None = None,
+    rig: str = "sim",
+    clips: list[str] | None = None,
+    controller: str = PLAYBACK,
 ) -> dict[str, Any]:
     """Metrics over the clips that are measured, and a row per clip: six quick ones first, then the other train clips.
 
     Clips that the arm does not reach are left out. `minutes`: after these nothing more is begun; what is missing then
-    is "not run". quick: the shipped demonstration alone.
+    is "not run". quick: the shipped demonstration alone. controller: playback of mined demonstrations on `rig`, or
+    planned, from references, on rig:=sim with the truth beside rig:=sim-wire with the camera.
     """
     from dexhot.bringup.launcher import require_ros
     from dexhot.ros.core.claim import own_domain
@@ -59,6 +72,7 @@ def run(
     names = [SHIPPED] if quick else clips or list(dict.fromkeys([*named["quick"], *named["train"]]))
     rows = Kept(cache_dir() / "bench" / "camera.json", code_key(LIVE, __file__))
     late, left_out, failed = Deadline(minutes), {}, {}
+    rigs = dict(zip(PERCEPTIONS, ("sim", "sim-wire") if controller == "planned" else (rig, rig)))
     with progress("tracking live, runs", len(PERCEPTIONS) * len(names), counted=True) as job:
         for done, (name, perception) in enumerate((name, p) for name in names for p in PERCEPTIONS):
             job(done, len(PERCEPTIONS) * len(names))
@@ -66,33 +80,53 @@ def run(
                 continue
             if late.over:
                 continue
-            kept = rows.get(label(name, rig, perception))
+            row = label(name, rigs[perception], perception, controller)
+            kept = rows.get(row)
             try:
-                demonstration = plan_of(name)
-                if not placed(load(demonstration, Demonstration).reference):
+                file, reference = plan_of(name) if controller == PLAYBACK else reference_of(name)
+                if not placed(reference):
                     left_out[name] = "the arm does not reach it"
-                elif kept is None or quick or kept["demonstration"] != digest(demonstration):
-                    rows.put(label(name, rig, perception), tracked(demonstration, rig, perception))
+                elif kept is None or quick or kept["demonstration"] != digest(file):
+                    rows.put(row, tracked(file, rigs[perception], perception, controller))
             except DexhotError as e:
                 failed[name] = f"{perception}: {str(e).splitlines()[0]}"
-    found = {name: {p: rows.get(label(name, rig, p)) for p in PERCEPTIONS} for name in names if name not in left_out}
-    return told(found, rig) | {"left_out": left_out, "failed": failed}
+    found = {
+        name: {p: rows.get(label(name, rigs[p], p, controller)) for p in PERCEPTIONS}
+        for name in names
+        if name not in left_out
+    }
+    return told(found, rigs, controller) | {"left_out": left_out, "failed": failed}
 
 
-def label(name: str, rig: str, perception: str) -> str:
+def label(name: str, rig: str, perception: str, controller: str = PLAYBACK) -> str:
     """The row's name."""
-    return f"{name}, {rig}, {perception}"
+    return ", ".join([name, rig, perception, *([controller] if controller != PLAYBACK else [])])
 
 
-def plan_of(name: str) -> Path:
-    """The demonstration of a clip: that of `dexhot bench mine`, which is made where there is none."""
+def plan_of(name: str) -> tuple[Path, Reference]:
+    """The demonstration of a clip and its reference: that of `dexhot bench mine`, which is made where there is none."""
+    file = share_dir() / "policies" / "lift_box.npz"
+    if name != SHIPPED:
+        file = mined_dir("train", None) / f"{name}.npz"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            mine_clip((name, file.parent, FULL, None))
+    return file, load(file, Demonstration).reference
+
+
+def reference_of(name: str) -> tuple[Path, Reference]:
+    """The file of a clip's placed reference, made by today's code, and it; that of the shipped demonstration."""
+    file = cache_dir() / "bench" / "references" / f"{name.replace(' ', '_')}-{code_key(LIVE, __file__)}.reference.npz"
+    if file.is_file():
+        return file, load(file, Reference)
     if name == SHIPPED:
-        return share_dir() / "policies" / "lift_box.npz"
-    file = mined_dir("train", None) / f"{name}.npz"
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        mine_clip((name, file.parent, FULL, None))
-    return file
+        reference = plan_of(name)[1]
+    else:
+        trajectory, hand = load_clip(f"grab/{name}"), load_hand("leap_right")
+        reference = retarget(trajectory, hand, load_object(trajectory.object_name))
+        with suppress(UnreachableError):  # then it is left out
+            reference = place(reference, hand)
+    return save(reference, file), reference
 
 
 def digest(file: Path) -> str:
@@ -100,12 +134,12 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def tracked(demonstration: Path, rig: str, perception: str) -> Row:
+def tracked(demonstration: Path, rig: str, perception: str, controller: str = PLAYBACK) -> Row:
     """The row of one live run. Raises DexhotError for a graph that dies each time."""
     for attempt in range(1, ATTEMPTS + 1):
         with tempfile.TemporaryDirectory(prefix="dexhot-bench-") as scratch:
             row = {"demonstration": digest(demonstration), "attempt": attempt, "success": False}
-            code, said = _live(demonstration, rig, perception, Path(scratch))
+            code, said = _live(arguments_of(demonstration, rig, perception, controller), Path(scratch))
             if code is None:
                 return row | {"why": f"it did not end within {LIMIT:g} s"}
             if code:
@@ -119,15 +153,15 @@ def tracked(demonstration: Path, rig: str, perception: str) -> Row:
     raise DexhotError(f"the graph died in {ATTEMPTS} attempts: {' '.join(said.split())[-400:]}")
 
 
-def _live(demonstration: Path, rig: str, perception: str, scratch: Path) -> tuple[int | None, str]:
+def arguments_of(file: Path, rig: str, perception: str, controller: str) -> dict[str, Any]:
+    """Of the graph real_track; playback is its default for a demonstration."""
+    chosen = PLANNED if controller == "planned" else {}
+    return {"reference": file, "rig": rig, "perception": perception, "exit_when_done": "true"} | chosen
+
+
+def _live(arguments: dict[str, Any], scratch: Path) -> tuple[int | None, str]:
     """Exit code of the graph, None if it was ended at the limit, and its log."""
-    arguments = {
-        "reference": demonstration,
-        "rig": rig,
-        "perception": perception,
-        "record": scratch / "run",
-        "exit_when_done": "true",
-    }
+    arguments = arguments | {"record": scratch / "run"}
     command = [sys.executable, "-m", "dexhot", "up", "real_track", *(f"{k}:={v}" for k, v in arguments.items())]
     with open(scratch / "log", "w+") as log:
         graph = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
@@ -143,7 +177,7 @@ def _live(demonstration: Path, rig: str, perception: str, scratch: Path) -> tupl
         return code, log.read()
 
 
-def told(found: dict[str, dict[str, Row | None]], rig: str) -> dict[str, Any]:
+def told(found: dict[str, dict[str, Row | None]], rigs: dict[str, str], controller: str) -> dict[str, Any]:
     """Metrics over the clips of which both runs are measured, and the rows."""
     both = {name: (t, c) for name, row in found.items() if (t := row["truth"]) and (c := row["camera"])}
     metrics: dict[str, float | None] = {"clips": len(both), "clips_not_run": len(found) - len(both)}
@@ -152,8 +186,10 @@ def told(found: dict[str, dict[str, Row | None]], rig: str) -> dict[str, Any]:
         metrics |= {"truth_success_strict": truth, "camera_success_strict": camera}
         metrics["points_behind_truth"] = 100.0 * (truth - camera)
     lines = [[name, *(said(row[p]) for p in PERCEPTIONS)] for name, row in found.items()]
-    printed = {f"rig:={rig}": {"columns": ["clip", *(f"perception:={p}" for p in PERCEPTIONS)], "rows": lines}}
-    return {"metrics": metrics, "subset": sorted(both), "rig": rig, "clips": found, "printed": printed}
+    columns = ["clip", *(f"rig:={rigs[p]} perception:={p}" for p in PERCEPTIONS)]
+    printed = {f"controller:={controller}": {"columns": columns, "rows": lines}}
+    chain = {"rigs": rigs, "controller": controller}
+    return {"metrics": metrics, "subset": sorted(both), **chain, "clips": found, "printed": printed}
 
 
 def said(row: Row | None) -> str:

@@ -28,7 +28,7 @@ from dexhot.paths import cache_dir
 from dexhot.progress import track
 from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.retargeting.retarget import RetargetOptions, reference_kind, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.perturbation import worlds as named_worlds
@@ -67,15 +67,19 @@ def run(
     profile: str | None = None,
     split: str = "train",
     peers: bool = False,
+    structured: bool = True,
+    homotopy: int = 0,
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
     out: the folder of references and demonstrations, by default in the cache. split: "train", or "test" for the clips
     that nothing is chosen by. peers: plan the clips with CEM and MPPI too; `quick` does so for the three shortest.
+    structured: False mines by free knots alone. homotopy: tasks of the path on which a clip that fails is tried last.
     """
-    options = options or (QUICK if quick else FULL)
+    options = with_ways(options or (QUICK if quick else FULL), structured, homotopy)
     clips = clips or clips_of("quick" if quick else split)
-    out = check_folder(out or mined_dir("quick" if quick else split, profile), "$DEXHOT_CACHE")
+    folder = out or mined_dir("quick" if quick else split, profile, structured, homotopy)
+    out = check_folder(folder, "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
     mined = run_jobs(mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor)
     for (clip, *_), result in track(mined, "mining", len(clips)):
@@ -95,6 +99,7 @@ def run(
     metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
     told = {
         "split": "quick" if quick else split,
+        "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows)),
         "options": asdict(options),
         "panel": panel_fractions(rows, len(clips)),
         "mujoco_mpc": "installed, not measured" if importlib.util.find_spec("mujoco_mpc") else "not installed",
@@ -121,9 +126,15 @@ def clips_of(split: str) -> list[str]:
     return split_clips(split, splits("grab"))
 
 
-def mined_dir(split: str, profile: str | None) -> Path:
-    """Folder of the benchmark's plans."""
-    return cache_dir() / "mined" / split / (profile or load_hand("leap_right").servo)
+def with_ways(options: MineOptions, structured: bool = True, homotopy: int = 0) -> MineOptions:
+    """`options` without structured plans, or with a homotopy path of so many tasks."""
+    return replace(options, structured=options.structured if structured else 0, homotopy=homotopy or options.homotopy)
+
+
+def mined_dir(split: str, profile: str | None, structured: bool = True, homotopy: int = 0) -> Path:
+    """Folder of the benchmark's plans; those of other ways to mine have one of their own."""
+    ways = ([] if structured else ["no-structured"]) + ([f"homotopy{homotopy}"] if homotopy else [])
+    return cache_dir() / "mined" / split / "-".join([profile or load_hand("leap_right").servo, *ways])
 
 
 def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
@@ -175,7 +186,7 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
         name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
     }
     row["reachable"] = placed(reference)
-    row["in_hand_deg"] = reference.provenance.get("in_hand_deg")
+    row |= {"in_hand_deg": reference.provenance.get("in_hand_deg"), "reference_kind": reference_kind(reference)}
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor
         row["arm_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]

@@ -73,6 +73,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     result: dict[str, Any] = {
         "metrics": metrics | tick_ms(),
         "subset": clips,
+        "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows[str(budgets[0])])),
         "clips": rows,
         "failed": failed,
         "not_run": not_run,

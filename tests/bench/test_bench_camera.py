@@ -2,6 +2,9 @@
 
 import pytest
 
+from dexhot.bringup.graph import resolve
+from dexhot.bringup.graphs import load_graph
+from dexhot.cli import main
 from dexhot.errors import DexhotError
 from dexhot_bench import camera
 
@@ -15,12 +18,12 @@ def runs(monkeypatch, tmp_path):
     monkeypatch.setattr("dexhot.ros.core.claim.own_domain", lambda: None)
     for name in "ab":
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(camera, "plan_of", lambda name: tmp_path / name)
-    monkeypatch.setattr(camera, "load", lambda file, kind: type("Plan", (), {"reference": None}))
+    monkeypatch.setattr(camera, "plan_of", lambda name: (tmp_path / name, None))
+    monkeypatch.setattr(camera, "reference_of", lambda name: (tmp_path / name, None))
     monkeypatch.setattr(camera, "placed", lambda reference: True)
 
-    def tracked(file, rig, perception):
-        made.append((file.name, perception))
+    def tracked(file, rig, perception, controller):
+        made.append((file.name, perception) if controller == "playback" else (file.name, rig, perception))
         good = perception == "truth" or file.name == "a"
         return {"demonstration": camera.digest(file), "success": good, "why": ""}
 
@@ -31,7 +34,48 @@ def runs(monkeypatch, tmp_path):
 def test_success_with_the_camera_is_compared_with_the_truth(runs):
     found = camera.run(clips=["a", "b"])
     assert found["metrics"]["points_behind_truth"] == 50.0 and found["metrics"]["clips"] == 2
-    assert found["printed"]["rig:=sim"]["rows"] == [["a", "strict", "strict"], ["b", "strict", "not strict"]]
+    table = found["printed"]["controller:=playback"]
+    assert table["rows"] == [["a", "strict", "strict"], ["b", "strict", "not strict"]]
+    assert table["columns"] == ["clip", "rig:=sim perception:=truth", "rig:=sim perception:=camera"]
+
+
+def test_planned_is_the_chain_of_real_drivers_and_camera_beside_the_embedded_rig_with_the_truth(runs, capsys):
+    made, _ = runs
+    found = camera.run(clips=["a"], controller="planned")
+    assert made == [("a", "sim", "truth"), ("a", "sim-wire", "camera")]
+    assert found["metrics"]["points_behind_truth"] == 0.0 and found["rigs"] == {"truth": "sim", "camera": "sim-wire"}
+    camera.run(clips=["a"], controller="planned")
+    assert len(made) == 2, "kept"
+    camera.run(clips=["a"])
+    assert len(made) == 4, "playback has rows of its own"
+    assert main(["bench", "camera", "--controller", "planned", "--rig", "sim-wire"]) == 1
+    assert "without --rig" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_graph_is_asked_for_the_chain_that_is_compared(monkeypatch, tmp_path):
+    seen = []
+
+    class Graph:
+        def __init__(self, command, **_):
+            seen.append(command)
+
+        def wait(self, limit=None):
+            return 1
+
+        def poll(self):
+            return 1
+
+    monkeypatch.setattr(camera.subprocess, "Popen", Graph)
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(DexhotError, match="the graph died"):
+        camera.tracked(tmp_path / "a", "sim-wire", "camera", "planned")
+    wanted = {f"reference:={tmp_path / 'a'}", "rig:=sim-wire", "perception:=camera", "controller:=planned"}
+    assert wanted | {"planning_rollouts:=160"} <= set(seen[0])
+    given = dict(word.split(":=", 1) for word in seen[0] if ":=" in word)
+    resolve(load_graph("real_track"), given)  # arguments that the graph has
+    with pytest.raises(DexhotError):
+        camera.tracked(tmp_path / "a", "sim", "truth")
+    assert not any(word.startswith(("controller", "planning")) for word in seen[-1])
 
 
 def test_what_was_run_is_kept_until_its_demonstration_changes(runs):
@@ -50,7 +94,7 @@ def test_after_the_minutes_nothing_is_begun(runs):
     made, folder = runs
     found = camera.run(clips=["a", "b"], minutes=-1.0)
     assert not made and found["metrics"] == {"clips": 0, "clips_not_run": 2}
-    assert found["printed"]["rig:=sim"]["rows"][0] == ["a", "not run", "not run"]
+    assert found["printed"]["controller:=playback"]["rows"][0] == ["a", "not run", "not run"]
     camera.run(clips=["a"])
     (folder / "a").write_text("mined anew")
     found = camera.run(clips=["a", "b"], minutes=-1.0)
@@ -61,10 +105,10 @@ def test_a_clip_whose_graph_dies_or_that_the_arm_does_not_reach_is_in_no_compari
     made, _ = runs
     once = camera.tracked
 
-    def tracked(file, rig, perception):
+    def tracked(file, rig, perception, controller):
         if (file.name, perception) in (("a", "camera"), ("b", "truth")):
             raise DexhotError("the graph died")
-        return once(file, rig, perception)
+        return once(file, rig, perception, controller)
 
     monkeypatch.setattr(camera, "tracked", tracked)
     found = camera.run(clips=["a", "b"])

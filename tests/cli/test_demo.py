@@ -39,6 +39,12 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
     written = json.loads((tmp_path / "run" / "live-1" / "report" / "report.json").read_text())
     assert written["metrics"]["success_strict"] is True
     assert (tmp_path / "run" / "demonstration.npz").is_file()
+    planned = told["planned"]
+    assert planned["clip"] == "parametric/lift-cylinder-900" and planned["success"] is True, planned
+    assert "parametric/lift-cylinder-900, held out: strict" in reply.stderr
+    with open(tmp_path / "run" / "planned" / "parameters.yaml") as file:
+        assert "controller: planned" in file.read()
+    assert told["seconds"]["planned"] > 0
 
 
 def test_without_network_a_generated_demonstration_stands_in_and_is_announced(cache, monkeypatch, capsys):
@@ -110,6 +116,33 @@ def test_a_demonstration_from_video_is_tracked_by_the_camera_and_the_second_time
     graph = Passing(monkeypatch, [True])
     assert demo_command.tracked(tmp_path, tmp_path / "d.npz", False)[3] == demo_command.TRUTH
     assert "perception" not in graph.arguments[0]
+
+
+def test_planned_ends_the_demo_on_a_clip_of_a_test_split_that_is_tried_once(tmp_path, monkeypatch, lift_clip):
+    clip = f"{demo_command.HELD_OUT}"
+    assert clip in library.split_clips("test", library.splits("grab"))
+    generated = "-".join(map(str, demo_command.HELD_OUT_FALLBACK))
+    assert generated in library.splits("parametric")["test"]
+    assert demo_command.held_out(lift_clip).name == f"parametric/{generated}"
+    monkeypatch.setattr(library, "load_clip", lambda name: name)
+    lift_clip.name = demo_command.CLIP
+    assert demo_command.held_out(lift_clip) == f"grab/{clip}"
+    monkeypatch.setattr(demo_command, "retargeted", lambda trajectory, folder: folder / "reference.npz")
+    graph = Passing(monkeypatch, [False, True])
+    monkeypatch.setattr("dexhot.evaluation.score.rejudge", lambda rollout: Judged(next(graph.strict)))
+    told = demo_command.planned_on(lift_clip, tmp_path, False)
+    assert told["success"] is False and len(graph.arguments) == 1, "no second try"
+    assert graph.arguments[0]["controller"] == "planned" and graph.arguments[0]["planning_seconds"] == "10.0"
+    assert demo_command.verdict_of(told) == f"{demo_command.CLIP}, held out: not strict (T_err 1.0 cm, R_err 0.10 rad)"
+    monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output, goes_on: 1)
+    assert "did not start" in demo_command.verdict_of(demo_command.planned_on(lift_clip, tmp_path, False))
+
+
+class Judged:
+    """A score."""
+
+    def __init__(self, strict):
+        self.metrics = {"success_strict": strict, "T_err_cm": 1.0, "R_err_rad": 0.1, "hold_rate": 1.0}
 
 
 def test_the_last_lines_say_where_the_command_is(tmp_path, monkeypatch):

@@ -55,6 +55,20 @@ def test_base_actions_let_the_wrist_follow_within_millimetres(simulator, lift_re
     assert error.mean() < 0.005
 
 
+def test_a_reference_shorter_than_the_horizon_is_planned_to_its_end(short_reference, lift_setup):
+    simulator = floating_simulator(short_reference, lift_setup)
+    planner = SamplingPlanner(short_reference, simulator, SamplingOptions(samples=8, iterations=2))
+    assert planner.steps > planner.frames == 20
+    state = start_state(short_reference, simulator)
+    for t in (0, planner.stride):  # the last plan reaches far behind the end
+        planned = planner.plan(state, t)
+        assert planned.shape == (planner.steps, 22) and np.isfinite(planned).all()
+        state = planner.predict(state, t).states[0, planner.stride - 1]
+    whole = planner.actions(0, planner.frames)
+    assert whole.shape == short_reference.q.shape
+    assert (planner.residual[: planner.frames] != 0).any(), "it does plan"
+
+
 def test_a_plan_lowers_the_cost(simulator, lift_reference):
     planner = SamplingPlanner(lift_reference, simulator, SMALL)
     t = lift_reference.grasp_start

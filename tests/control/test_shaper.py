@@ -43,6 +43,36 @@ def test_a_jump_of_the_target_becomes_a_smooth_motion(shaper):
     assert abs(q[7] - target[7]) < 0.01
 
 
+def test_measured_fingers_hold_back_the_simulated_ones(shaper):
+    """Fingers that something stops: without feedback the simulated ones reach the target alone."""
+    target, ends = REST.copy(), {}
+    target[7] += 0.5
+    for feedback in (False, True):
+        shaper.reset(REST)
+        for _ in range(60):
+            if feedback:
+                drawn = shaper.draw(REST[6:])
+            q, _ = shaper.step(target)
+        ends[feedback] = q[7] - REST[7]
+    assert ends[False] > 0.49 and 0.1 < ends[True] < 0.4
+    assert (drawn[:6] == shaper.data.qpos[shaper.scene.q_address][:6]).all() or np.allclose(
+        drawn[:6], REST[:6], atol=1e-3
+    )
+
+
+def test_fingers_that_are_where_they_are_simulated_change_no_command():
+    commands = {}
+    for feedback in (False, True):
+        chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), FR3_HOME[None], PHYSICS, lead=1.0, wrist_lead=0.0)
+        chain.reset(REST, FR3_HOME)
+        target, rows = REST.copy(), []
+        for k in range(30):
+            target[7] += 0.01
+            rows.append(chain.step(target, k, chain.q[6:].copy() if feedback else None).hand_q)
+        commands[feedback] = np.array(rows)
+    np.testing.assert_allclose(commands[True], commands[False], atol=1e-12)
+
+
 def test_the_lag_is_about_kv_over_kp():
     for physics in (PHYSICS, load_physics("1")):  # half a tick less, because a target is held for one
         assert measure_lag(HAND, physics) == pytest.approx(physics.servo_lag(HAND)[7] - 1 / 120, abs=0.004)

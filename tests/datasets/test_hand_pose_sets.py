@@ -8,20 +8,24 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from dexhot.cli import main
-from dexhot.data.keypoints import wrist_axes
+from dexhot.data.files import save
+from dexhot.data.keypoints import wrist_axes, wrist_pose
+from dexhot.data.types import HandTrack
 from dexhot.datasets import fphab
 from dexhot.datasets.bighand import bighand_poses, read_lines
 from dexhot.datasets.hand_poses import (
+    MIRROR,
     PUBLISHED_ORDER,
     HandPoses,
     as_right,
+    dexycb_poses,
     palm_normalised,
     palm_size,
     viewpoints,
 )
 from dexhot.datasets.human_hand import RELAXED, keypoints
-from dexhot.datasets.library import load_clip
-from dexhot.errors import DexhotError, FileFormatError
+from dexhot.datasets.library import load_clip, trajectories_dir
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, inverse, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import matrix_to_quat
@@ -47,6 +51,18 @@ def test_a_palm_normalised_hand_knows_neither_place_nor_turn_nor_size():
     assert np.allclose(palm_normalised(other), palm_normalised(hand(0.3)), atol=1e-9)
     assert palm_size(palm_normalised(other)) == pytest.approx(1.0)
     assert not np.allclose(palm_normalised(other), palm_normalised(hand(0.0)), atol=0.05)
+
+
+def test_dexycb_s_grasps_are_hand_poses_left_ones_in_the_mirror(cache, lift_clip):
+    with pytest.raises(NotFoundError, match="dexycb"):
+        dexycb_poses()
+    points = lift_clip.hands["right"].keypoints
+    left = HandTrack(points * MIRROR, wrist_pose(points * MIRROR, "left"), np.ones(points.shape[:2]))
+    for name, hands in (("a", {"right": lift_clip.hands["right"]}), ("b", {"left": left})):
+        save(replace(lift_clip, name=f"dexycb/{name}", hands=hands), trajectories_dir("dexycb") / f"{name}.npz")
+    found = dexycb_poses()
+    assert found.name == "dexycb" and not found.viewed
+    np.testing.assert_allclose(found.keypoints, np.concatenate([points, points]))
 
 
 def test_a_viewpoint_is_where_the_camera_is_and_no_turn_of_the_picture():

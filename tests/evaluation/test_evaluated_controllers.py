@@ -230,8 +230,16 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     monkeypatch.setattr(controllers, "human_clip", lambda name: lift if name == "grab/a" else None)
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
-    assert list(row)[3:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
+    assert list(row)[4:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
+
+
+def test_each_row_names_the_kind_of_its_reference(monkeypatch, lift):
+    monkeypatch.setattr(controllers, "human_clip", lambda name: lift)
+    options = replace(OPTIONS, controller="replay", baselines=(), trials=0)
+    for plain, kind in ((False, "contacts"), (True, "plain")):
+        row = evaluate_clip(("a", replace(options, plain=plain)))
+        assert row["reference_kind"] == kind and kind not in summarise([row])
 
 
 def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(

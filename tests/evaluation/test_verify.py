@@ -19,7 +19,7 @@ from dexhot.evaluation.verify import verified, verify
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import moved, place
-from dexhot.retargeting.retarget import RetargetOptions, retarget, with_profile
+from dexhot.retargeting.retarget import RetargetOptions, plain_options, retarget, with_profile
 from dexhot.robots.robot_hand import load_hand
 
 ELSEWHERE = np.array([0.4, 0.2, 0.0, np.cos(0.3), 0.0, 0.0, np.sin(0.3)])
@@ -70,6 +70,15 @@ def test_fingers_that_turn_the_object_are_a_choice_and_not_another_clip(lift_set
     save_object(asset)
     setup = replace(lift_setup, asset=asset)
     assert verify(retarget(trajectory, HAND, asset, RetargetOptions(in_hand=True)), setup).whole
+
+
+def test_a_plain_reference_is_verified_as_one(lift_setup, cache):
+    trajectory, asset = generate("lift", "box", 0)
+    save_object(asset)
+    plain = retarget(trajectory, HAND, asset, plain_options())
+    assert verify(plain, replace(lift_setup, asset=asset)).whole
+    plain.provenance["retarget"]["plain"] = False  # pretends to be the default
+    assert not verify(plain, replace(lift_setup, asset=asset)).whole
 
 
 def test_servos_that_do_not_exist_make_it_unverified(reference, lift_setup):
@@ -195,6 +204,7 @@ def test_evaluate_says_what_was_verified(cache, reference, lift_setup, tmp_path,
         assert main(["evaluate", str(save(file, tmp_path / f"{name}.npz")), "--json"]) == 0
         printed = capsys.readouterr()
         told = json.loads(printed.out.splitlines()[-1])
+        assert told["reference_kind"] == "contacts"
         assert told["verification"]["verified"] is (name == "honest")
         assert ("is not the motion of its clip" in " ".join(printed.err.split())) is (name == "lazy")
 

@@ -36,6 +36,14 @@ def test_it_plans_at_the_start_and_plays_its_plan(make, lift_reference, lift_set
     np.testing.assert_allclose(rollout.command, controller.chosen.targets)
 
 
+def test_a_reference_shorter_than_a_correction_takes_to_fade_in_is_planned_and_played(short_reference, lift_setup):
+    controller = Planned(short_reference, lift_setup, unfitted(16), PlannedOptions(planning_rollouts=80))
+    rollout = run_controller(controller, floating_simulator(short_reference, lift_setup))
+    assert rollout.command.shape == short_reference.q.shape and np.isfinite(rollout.command).all()
+    np.testing.assert_allclose(rollout.command, controller.chosen.targets)
+    assert 0.0 <= controller.chosen.expected <= 1.0 and controller.chosen.rollouts <= 80
+
+
 def test_the_same_observation_gives_the_same_plan(make, lift_reference):
     pose = lift_reference.object_pose[0]
     one, other = (make(seed=5).plan(pose) for _ in range(2))

@@ -17,7 +17,15 @@ from dexhot.geometry.rotations import (
 from dexhot.retargeting import retarget as module
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
 from dexhot.retargeting.resampling import resample
-from dexhot.retargeting.retarget import RetargetOptions, _load, carried_palm, retarget, squeeze
+from dexhot.retargeting.retarget import (
+    RetargetOptions,
+    _load,
+    carried_palm,
+    plain_options,
+    reference_kind,
+    retarget,
+    squeeze,
+)
 from dexhot.retargeting.summary import tip_positions
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
@@ -178,6 +186,48 @@ def test_without_contacts_frames_are_smoothed_together_from_one_pass_over_them(l
     frames = np.array([stream.step(*frame) for frame in zip(shaky, wrist)])
     jerk = [np.diff(q[1:, 6:], n=3, axis=0).std() for q in (clip, frames)]
     assert jerk[0] < 0.2 * jerk[1]
+
+
+def test_plain_retargeting_is_keypoints_onto_keypoints_alone(lift):
+    """DexTrack's eq. 5-7: no other retargeting has a smaller sum of squares over all keypoints, equally weighted."""
+    clip, asset = lift
+    keypoints, *_ = resample(clip, "right")
+    match = module.correspondence(HAND)
+    wanted = np.concatenate([match.tips(keypoints), keypoints[:, match.keypoints]], axis=1)
+
+    def residual(reference):
+        model = HandModel(HAND, match.links, reference.base_quat)
+        points = []
+        for q in reference.q:
+            model.move(q)
+            points.append(model.points().copy())
+        return np.square(np.array(points) - wanted).sum(axis=(1, 2))
+
+    plain = retarget(clip, HAND, asset, plain_options())
+    tips_first = retarget(clip, HAND, None, RetargetOptions(contact=False))
+    assert reference_kind(plain) == "plain" and reference_kind(tips_first) == "keypoints"
+    assert (residual(plain) < residual(tips_first)).mean() > 0.95 and not plain.contact.any()
+    np.testing.assert_array_equal(plain.target, plain.q)
+    worse = plain.q + 1e-3 * np.random.default_rng(0).normal(size=plain.q.shape)
+    assert residual(replace(plain, q=worse)).mean() > residual(plain).mean()
+
+
+def test_plain_retargeting_mends_nothing(lift):
+    clip, asset = lift
+    pose = clip.object_pose.copy()
+    pose[:, 2] += 0.012  # in the air
+    floating = replace(clip, object_pose=pose)
+    assert retarget(floating, HAND, asset).provenance["mended"]
+    plain = retarget(floating, HAND, asset, plain_options("dextrack"))
+    assert plain.provenance["mended"] == [] and plain.provenance["servo"] == "dextrack"
+    np.testing.assert_allclose(plain.object_pose[0, 2], pose[0, 2], atol=1e-9)
+
+
+def test_every_kind_of_reference_has_a_name(solved):
+    assert reference_kind(solved[1]) == "contacts"
+    assert reference_kind(replace(solved[1], provenance={})) == "", "older than the entry"
+    turned = {"retarget": solved[1].provenance["retarget"] | {"in_hand": True}}
+    assert reference_kind(replace(solved[1], provenance=turned)) == "in-hand"
 
 
 def test_the_palm_starts_where_the_nominal_fingertips_are_about_the_wanted_ones(lift, model):

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dexhot.bringup.graph import GraphError, resolve
+from dexhot.bringup.graph import GraphError, recorded_parameters, resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.graphs.rigs import check_hand
 from dexhot.data.files import load
@@ -282,9 +282,11 @@ def listening():
 
 
 @pytest.mark.ros
-def test_the_real_drivers_lift_the_box_and_nothing_listens_to_the_network(tmp_path, ros_domain, listening):
+@pytest.mark.parametrize("feedback", ["none", "measured"])
+def test_the_real_drivers_lift_the_box_and_nothing_listens_to_the_network(tmp_path, ros_domain, listening, feedback):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "dexhot", "up", "real_track", "rig:=sim-wire", f"record:={run}"]
+    command.append(f"shaper_feedback:={feedback}")
     environment = {k: v for k, v in os.environ.items() if k != "FASTRTPS_DEFAULT_PROFILES_FILE"}
     tcp, udp = set(), set()
     lines = []
@@ -302,6 +304,7 @@ def test_the_real_drivers_lift_the_box_and_nothing_listens_to_the_network(tmp_pa
     assert graph.returncode == 0, "".join(lines)
     assert tcp and all(ip.startswith("127.") for ip in tcp), tcp
     assert udp and all(ip.startswith("127.") for ip in udp), udp
+    assert recorded_parameters(run / "parameters.yaml", "shaper")["feedback"] == feedback
     rollout = live_rollout(run)
     metrics = compute(rollout, load_object(rollout.reference.object_name), load_hand(rollout.reference.hand))
     assert metrics["success_strict"], metrics

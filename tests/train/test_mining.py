@@ -75,6 +75,47 @@ def double(x: int) -> int:
     return 2 * x
 
 
+@pytest.mark.parametrize("way", ["structured", "robust", "repair", "homotopy"])
+def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lift_setup):
+    repair = replace(TINY.repair, budget=2000)
+    options = replace(TINY, sampling=SamplingOptions(), structured=60, homotopy=1, repair=repair)
+    miner = _Miner(
+        short_reference, make_worlds(short_reference, lift_setup, options), options, lambda stage, done: None
+    )
+    worlds = [miner.world]
+    found = {
+        "structured": miner._structured,
+        "robust": lambda: miner._robust_search(0),
+        "repair": lambda: miner._search("repair", 0, worlds, repair, short_reference.target),
+        "homotopy": miner._homotopy,
+    }[way]()
+    assert SamplingOptions().horizon * short_reference.rate > len(short_reference.q)
+    assert found.actions.shape == found.q.shape == short_reference.q.shape and np.isfinite(found.actions).all()
+    assert miner.tried[-1]["name"] == way and found.scores["judged_T_cm"] < 2.0
+
+
+def test_the_benchmark_mines_without_structured_plans_or_with_a_homotopy_path(cache, monkeypatch, capsys):
+    seen = []
+
+    def jobs(function, given, workers=0, executor="process"):
+        seen.extend(given)
+        for job in given:
+            yield job, ValueError("not mined here")
+
+    monkeypatch.setattr(bench_mine, "run_jobs", jobs)
+    monkeypatch.setattr(bench_mine, "clips_of", lambda split: ["duck_lift"])
+    told, folders = [], []
+    for extra in ([], ["--no-structured"], ["--homotopy", "3"]):
+        assert main(["bench", "mine", *extra, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out.splitlines()[-1])["options"])
+        folders.append(seen[-1][1].name)
+        assert seen[-1][2].structured == told[-1]["structured"]
+    assert [(t["structured"], t["homotopy"]) for t in told] == [(400, 0), (0, 0), (400, 3)]
+    assert folders == ["leap", "leap-no-structured", "leap-homotopy3"], "no plans of other options are overwritten"
+    assert main(["bench", "policy", "--no-structured"]) == 1
+    assert "belong to `dexhot bench mine`" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
     planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
     seen: list[float] = []

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.table import Table
 
-from dexhot.cli.arguments import at_least, shown
+from dexhot.cli.arguments import ON, at_least, shown
 from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
 from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
@@ -81,6 +81,10 @@ class Args:
     """mine: the training clips, or the 29 held-out test clips."""
     peers: bool = False
     """mine: plan the clips with plain CEM and MPPI too, in as many control steps; --quick always does."""
+    structured: Annotated[bool, ON] = True
+    """mine: by free knots alone, without structured plans before them."""
+    homotopy: int = 0
+    """mine: a clip that still fails is tried along a path of so many easier tasks; 0: none."""
     meshes: Annotated[Path | None, shown("FOLDER")] = None
     """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
@@ -117,6 +121,9 @@ class Args:
     """fit: only these recipes (docs/fitting.md); default: all."""
     rig: Literal["sim", "sim-wire"] = "sim"
     """camera: the embedded rig, or the real drivers with protocol-level simulators of arm and hand."""
+    controller: Literal["playback", "planned"] = "playback"
+    """camera: playback of mined demonstrations, or planned from references: real drivers and camera, beside the
+    embedded rig with the truth."""
     contactpose: Annotated[Path | None, shown("FOLDER")] = None
     """fit: your copy of ContactPose, on which recipe contact is measured too; needs MANO (`dexhot models`)."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -141,6 +148,8 @@ def run(args: Args) -> None:
         raise DexhotError(f"--minutes belongs to `dexhot bench {'|'.join(RESUMABLE)}`, and must be positive.")
     if args.rig != "sim" and (args.name != "camera" or args.quick):
         raise DexhotError("--rig belongs to `dexhot bench camera` without --quick.")
+    if args.controller != "playback" and (args.name != "camera" or args.rig != "sim"):
+        raise DexhotError("--controller planned belongs to `dexhot bench camera` without --rig: it takes both rigs.")
     if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
         raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
@@ -157,6 +166,8 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
+    if (not args.structured or args.homotopy) and args.name != "mine":
+        raise DexhotError("--no-structured and --homotopy belong to `dexhot bench mine`.")
     if (args.experts or args.steps) and args.name != "assist":
         raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
     tables = {"assist": ("I", "II", "III", "IV"), "dextrack": DEXTRACK}
@@ -167,7 +178,7 @@ def run(args: Args) -> None:
     if any(papers) and args.name != "dextrack":
         mine = "--dataset, --envs, --hand, --policies, --flywheel, --campaign and --clips"
         raise DexhotError(f"{mine} belong to `dexhot bench dextrack`.")
-    at_least(0, steps=args.steps, clips=args.clips, envs=args.envs)
+    at_least(0, steps=args.steps, clips=args.clips, envs=args.envs, homotopy=args.homotopy)
     if args.table and args.quick:
         raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
     given: dict[str, Any] = {
@@ -182,9 +193,11 @@ def run(args: Args) -> None:
         "contactpose": args.contactpose,
         "meshes": args.meshes,
         "peers": args.peers,
+        "homotopy": args.homotopy,
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
         "rig": args.rig if args.name == "camera" else None,
+        "controller": args.controller if args.name == "camera" else None,
         "dataset": args.dataset,
         "hand": args.hand,
         "policies": named_policies(args.policies),
@@ -194,6 +207,7 @@ def run(args: Args) -> None:
     }
     given |= {"envs": args.envs} if args.name == "dextrack" and not args.quick else {}
     options: dict[str, Any] = {name: value for name, value in given.items() if value or name == "envs"}
+    options |= {} if args.structured else {"structured": False}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])

@@ -54,6 +54,9 @@ class Args:
         shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
     ] = ""
     """Without a file: evaluate this controller on clips, beside its baselines."""
+    plain: bool = False
+    """Controller: on references by DexTrack's retargeting (eq. 5-7) alone, without planned contacts and repairs of the
+    clip."""
     dataset: Annotated[str, shown("DATASET")] = "grab"
     """Controller: grab, or another imported dataset with splits (grab-full, taco), or parametric."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
@@ -216,8 +219,13 @@ def _evaluate_controller(args: Args) -> None:
         raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
     if args.physics != PHYSICS:
         raise DexhotError(f"--physics belongs to a Demonstration; controllers are evaluated in physics {PHYSICS}.")
-    if args.reference is not None and (args.dataset, args.hand, args.profile) != ("grab", "leap_right", None):
-        raise DexhotError("--reference has a hand and a profile of its own: leave out --dataset, --hand, --profile.")
+    if args.reference is not None and (args.dataset, args.hand, args.profile, args.plain) != (
+        "grab",
+        "leap_right",
+        None,
+        False,
+    ):
+        raise DexhotError("--reference is made already: leave out --dataset, --hand, --profile and --plain.")
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
@@ -249,6 +257,7 @@ def _evaluate_controller(args: Args) -> None:
         dataset=dataset,
         hand=args.hand,
         profile=args.profile,
+        plain=args.plain,
         policies=policies,
     )
     rows, failed = [], {}
@@ -280,12 +289,16 @@ def _evaluate_controller(args: Args) -> None:
                 found["generalization_score"] = generalization_score(gap, [found["tracking_error"]])
     _show_clips(rows, list(figures))
     where = args.reference.name if args.reference else f"{args.dataset}, {args.split}, {len(rows)} clips"
-    _show_figures(figures, f"{where}, {args.hand}, {args.trials} worlds each")
+    kinds = ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows))
+    _show_figures(
+        figures, f"{where}, {args.hand}, references: {kinds or 'of an unknown kind'}, {args.trials} worlds each"
+    )
     if told:
         for line in _score_lines(told):
             console.print(line, highlight=False, soft_wrap=True)
     if args.json:
         what = {"dataset": dataset, "split": args.split, "hand": args.hand, "profile": args.profile}
+        what["reference_kind"] = kinds
         print_json({**what, "controllers": figures, "clips": rows, "failed": failed, **told})
 
 
@@ -422,8 +435,13 @@ def _text(value: float | None) -> str:
 
 
 def named(rollout: Any) -> dict[str, str]:
-    """The physics that made a rollout: its version, and the profile of the finger servos."""
-    return {name: rollout.provenance[name] for name in ("physics", "servo") if name in rollout.provenance}
+    """The physics that made a rollout: its version, and the profile of the finger servos; and how its reference was
+    made."""
+    from dexhot.retargeting.retarget import reference_kind
+
+    made = {name: rollout.provenance[name] for name in ("physics", "servo") if name in rollout.provenance}
+    kind = reference_kind(rollout.reference)
+    return made | ({"reference_kind": kind} if kind else {})
 
 
 def _show(rollout: Any) -> None:
@@ -433,7 +451,12 @@ def _show(rollout: Any) -> None:
     from dexhot.cli.output import console
     from dexhot.metrics.judge import judge
 
-    title = ", ".join([f"{rollout.name} ({rollout.kind}", *(f"{k} {v}" for k, v in named(rollout).items())]) + ")"
+    title = (
+        ", ".join(
+            [f"{rollout.name} ({rollout.kind}", *(f"{k.replace('_', ' ')} {v}" for k, v in named(rollout).items())]
+        )
+        + ")"
+    )
     table = Table(
         "metric",
         "value",

@@ -27,6 +27,9 @@ class Args:
     in_hand: bool = False
     """Let the fingers turn the object within the hand as the person's do, on contacts that roll and change. By default
     the hand turns with the object."""
+    plain: bool = False
+    """DexTrack's retargeting, eq. 5-7 alone: keypoints onto keypoints, without contacts, posture, smoothness and
+    repairs of the clip."""
     place: Annotated[bool, ON] = True
     """Keep the recorded coordinates; by default the demonstration is placed within the arm's reach."""
     speed: Annotated[Literal["auto", "1"], shown("auto|1")] = "auto"
@@ -50,12 +53,13 @@ def run(args: Args) -> None:
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Reference
     from dexhot.datasets.library import is_file, keep_clip
+    from dexhot.errors import DexhotError
     from dexhot.objects.library import load_object
     from dexhot.progress import progress
     from dexhot.retargeting.mending import checked_clip
     from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import demanded, place
-    from dexhot.retargeting.retarget import RetargetOptions, retarget
+    from dexhot.retargeting.retarget import RetargetOptions, plain_options, reference_kind, retarget
     from dexhot.retargeting.summary import summarise
     from dexhot.robots.robot_hand import load_hand
 
@@ -65,7 +69,10 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
+    if args.plain and (args.in_hand or not args.contact):
+        raise DexhotError("--plain is retargeting without contacts already: leave out --in-hand and --no-contact.")
     options = RetargetOptions(contact=args.contact, profile=args.profile, in_hand=args.in_hand)
+    options = plain_options(args.profile) if args.plain else options
     with progress("retargeting") as job:
         reference = retarget(trajectory, hand, asset, options, job)
     if is_file(args.clip):
@@ -79,7 +86,11 @@ def run(args: Args) -> None:
         console.print(f"[yellow]repaired[/]: {what}", soft_wrap=True, highlight=False)
     if mended:
         trajectory = checked_clip(trajectory, hand.side, asset)[0]
-    figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
+    figures = (
+        {"kind": reference_kind(reference)}
+        | summarise(reference, trajectory, hand, asset)
+        | {"placement": reference.placement.round(4).tolist()}
+    )
     if args.place:
         too_fast = demanded(reference, hand).too_fast
         figures |= {"speed_factor": reference.speed_factor, "limited_by": [str(peak) for peak in too_fast]}

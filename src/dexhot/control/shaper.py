@@ -8,6 +8,10 @@ In free space the hand lags its targets: neglecting inertia, kp (u - q) = kv dq/
 with the LEAP hand's servos. A real hand that tracked q would squeeze late and, in contact, less firmly than the
 demonstration's servos did. The lead compensates: q + lag dq/dt is u again, filtered by the inertia alone. Lead 1
 compensates the whole lag, 0 is the paper's shaper.
+
+The paper computes the command from the simulated and the real hand's state, and in practice from the simulated one
+alone. Both are here: with the feedback "measured" the simulated fingers are drawn to the measured ones before each
+tick, so that they do not run ahead of fingers that an object stops, or that are weaker than simulated.
 """
 
 from dataclasses import dataclass
@@ -26,6 +30,7 @@ from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 
 DRAWN = 0.01  # of the way to the planned posture per tick, for a free arm: its elbow drifts back within 2 s
+BLEND = 0.2  # of the way from the simulated to the measured fingers per tick: noise and delay stay small, 80 ms in all
 NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
 
 
@@ -42,6 +47,13 @@ class HandShaper:
         mujoco.mj_resetData(self.scene.model, self.data)
         self.scene.set_joints(self.data, q)
         mujoco.mj_forward(self.scene.model, self.data)
+
+    def draw(self, fingers: np.ndarray) -> np.ndarray:
+        """Draw the simulated fingers to measured joints (n,) by BLEND; returns q (6+n,)."""
+        q: np.ndarray = self.data.qpos[self.scene.q_address]
+        q[6:] += BLEND * (np.clip(fingers, self.scene.lower[6:], self.scene.upper[6:]) - q[6:])
+        self.scene.set_joints(self.data, q)
+        return q
 
     def step(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One control step towards `target` (6+n,). Returns q and dq/dt (6+n,) after it. Raises DexhotError for a
@@ -111,14 +123,17 @@ class CommandShaper:
         there: np.ndarray = self.arm_path[min(max(frame, 0), len(self.arm_path) - 1)]
         return (1.0 - s) * self._start + s * there
 
-    def step(self, target: np.ndarray, index: int) -> Command:
-        """The command of one tick for `target` (6+n,), which leads from frame `index` to the next.
+    def step(self, target: np.ndarray, index: int, measured: np.ndarray | None = None) -> Command:
+        """The command of one tick for `target` (6+n,), which leads from frame `index` to the next. measured: finger
+        joints (n,) to which the simulated ones are drawn first; None: no feedback.
 
         The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds times their shaped velocity.
 
         A command is held for a tick, so it is computed for the middle of the tick. So is its acceleration: it uses the
         shaped wrist's velocities at both ends of the tick; mean velocities would give it half a tick late.
         """
+        if measured is not None:
+            self.q = self.shaper.draw(measured)
         q, qd = (x.copy() for x in self.shaper.step(target))
         middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate
         self.q = q

@@ -1,7 +1,7 @@
 """Sets of real hand poses without objects or time, and the two measures by which one is found in them: the viewpoint,
 and the joints aligned by the palm and divided by its size (residual hand agent, III-C).
 
-Read from GRAB's clips in the cache here; bighand.py and fphab.py read theirs.
+Read from GRAB's and DexYCB's clips in the cache here; bighand.py and fphab.py read theirs.
 """
 
 from dataclasses import dataclass, replace
@@ -83,8 +83,24 @@ def grab_poses() -> HandPoses:
 
     Raises NotFoundError without clips.
     """
-    names = clip_names("grab")
+    return _of_clips("grab")
+
+
+def dexycb_poses() -> HandPoses:
+    """The hands of DexYCB's grasps in the cache, as imported by `dexhot datasets get dexycb`: left ones mirrored.
+
+    Raises NotFoundError without clips.
+    """
+    return _of_clips("dexycb")
+
+
+def _of_clips(dataset: str) -> HandPoses:
+    names = clip_names(dataset)
     if not names:
-        raise NotFoundError("dataset in the cache", "grab", (), GET)
-    hands = [load_clip(name).hands for name in names]
-    return HandPoses("grab", np.concatenate([h["right"].keypoints for h in hands if "right" in h]), viewed=False)
+        raise NotFoundError("dataset in the cache", dataset, (), GET)
+    rows = []
+    for name in names:
+        hands = load_clip(name).hands
+        rows += [hands["right"].keypoints] if "right" in hands else []
+        rows += [hands["left"].keypoints * MIRROR] if dataset != "grab" and "left" in hands else []
+    return HandPoses(dataset, np.concatenate(rows), viewed=False)

@@ -36,7 +36,7 @@ from dexhot.planning.prior import load_prior
 from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.retargeting.retarget import RetargetOptions, plain_options, reference_kind, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator, start_state
 from dexhot.rollouts.network import NetworkRun, run_network
@@ -62,7 +62,7 @@ EXPLAINED = {
     "playback": "the same, object-relative",
     "policy": "the network, which reacts to the observed object",
 }
-NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg", "difficulty")  # of a row
+NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg", "reference_kind", "difficulty")  # of a row
 ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
@@ -88,6 +88,7 @@ class EvaluationOptions:
     dataset: str = "grab"
     hand: str = "leap_right"
     profile: str | None = None  # of the finger servos; None: the hand's own
+    plain: bool = False  # references by DexTrack's eq. 5-7 alone
     policies: tuple[tuple[str, str], ...] = ()  # further rows: name and .onnx file
 
 
@@ -121,7 +122,8 @@ def clip_reference(clip: str, options: EvaluationOptions) -> tuple[Reference, Se
     """A clip of the dataset, retargeted for the hand and its servo profile."""
     trajectory, asset = human_clip(f"{options.dataset}/{clip}")
     setup = Setup(load_hand(options.hand), asset, load_physics(profile=options.profile))
-    return retarget(trajectory, setup.hand, asset, RetargetOptions(profile=options.profile)), setup
+    how = plain_options(options.profile) if options.plain else RetargetOptions(profile=options.profile)
+    return retarget(trajectory, setup.hand, asset, how), setup
 
 
 def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
@@ -153,7 +155,8 @@ def clip_task(job: tuple[str, EvaluationOptions]) -> Task:
 
 
 def _known(clip: str, reference: Reference) -> dict[str, Any]:
-    return {"clip": clip, "frames": len(reference.q), "in_hand_deg": reference.provenance.get("in_hand_deg")}
+    made = {"in_hand_deg": reference.provenance.get("in_hand_deg"), "reference_kind": reference_kind(reference)}
+    return {"clip": clip, "frames": len(reference.q), **made}
 
 
 def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from dexhot.geometry.rotations import quat_angle
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.tracking_errors import position_error
 from dexhot.retargeting.placement import moved
-from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.retargeting.retarget import RetargetOptions, plain_options, retarget
 from dexhot.retargeting.time_map import limits_of, slow_where_needed
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import Setup
@@ -114,8 +114,11 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
 
 def options_of(reference: Reference) -> RetargetOptions:
     """The default options, with the servo profile that the reference was retargeted for, as stronger servos hold other
-    grasps, and with fingers that turn the object, if they do. All other options of the file are ignored."""
+    grasps, with fingers that turn the object, if they do, or of eq. 5-7 alone. All other options of the file are
+    ignored."""
     made = reference.provenance.get("retarget", {})
+    if made.get("plain"):
+        return plain_options(made.get("profile"))
     return RetargetOptions(profile=made.get("profile"), in_hand=bool(made.get("in_hand")))
 
 

@@ -46,7 +46,7 @@ from dexhot.retargeting.load_margin import GraspLoad
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
-from dexhot.retargeting.streaming import StreamingRetargeter
+from dexhot.retargeting.streaming import FIRST_ITERATIONS, StreamingRetargeter
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand, load_hand
@@ -67,6 +67,7 @@ class RetargetOptions:
     velocity and acceleration."""
 
     contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
+    plain: bool = False  # DexTrack's eq. 5-7 alone (plain_options)
     contacts: ContactOptions = field(default_factory=ContactOptions)
     grasp: GraspOptions = field(default_factory=GraspOptions)
     profile: str | None = None  # of the finger servos, for the squeeze; None: the hand's own
@@ -80,6 +81,27 @@ class RetargetOptions:
     in_hand: bool = False  # and turns about it as the person's does: fingers roll on their contacts and change them
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
     iterations: int = 25
+
+
+def plain_options(profile: str | None = None) -> RetargetOptions:
+    """DexTrack's retargeting, eq. 5-7 alone: the robot's keypoints onto the person's, all with the same weight. No
+    planned contacts, palm, posture or smoothness, and the clip is not mended."""
+    return RetargetOptions(
+        contact=False, plain=True, profile=profile, palm=0.0, posture=0.0, velocity=0.0, acceleration=0.0
+    )
+
+
+def reference_kind(reference: Reference) -> str:
+    """How it was made, named beside each score: plain (DexTrack's eq. 5-7 alone), keypoints (without planned contacts),
+    in-hand, or contacts, the default. "" where the file does not say."""
+    made = reference.provenance.get("retarget")
+    if made is None:
+        return ""
+    if made.get("plain"):
+        return "plain"
+    if not made["contact"]:
+        return "keypoints"
+    return "in-hand" if made.get("in_hand") else "contacts"
 
 
 def retarget(
@@ -107,7 +129,7 @@ def retarget(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
     source = trajectory.source()
-    trajectory, mended = checked_clip(trajectory, hand.side, asset)
+    trajectory, mended = checked_clip(trajectory, hand.side, None if options.plain else asset)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     shape = asset if options.contact else None
@@ -162,6 +184,11 @@ def keypoint_tracker(
 ) -> StreamingRetargeter:
     """The solver of `track_keypoints`, with base rotation `base_quat` (4,)."""
     o = options or RetargetOptions()
+    if o.plain:
+        # KEPT alone holds joints that move no keypoint
+        return StreamingRetargeter(
+            hand, base_quat, FIRST_ITERATIONS, palm=0.0, posture=0.0, change=KEPT, link_weight=1.0
+        )
     return StreamingRetargeter(hand, base_quat, palm=o.palm, posture=LOOSE * o.posture, change=KEPT)
 
 
@@ -175,10 +202,16 @@ def track_keypoints(
     """
     o = options or RetargetOptions()
     stream.reset()
-    systems = []
+    systems, found = [], []
+    if o.plain:  # begins with the person's palm: from any other rotation, eq. 5 has other minima
+        stream.palm = RetargetOptions.palm
+        stream.solve(stream.targets(keypoints[0]), quat_to_matrix(palm[0]))
+        stream.palm = o.palm
     for points, rotation in zip(stream.targets(keypoints), quat_to_matrix(palm)):
-        stream.solve(points, rotation)
+        found.append(stream.solve(points, rotation))
         systems.append(stream.system)
+    if o.plain:
+        return np.array(found)
     q, H, b = (np.array(column) for column in zip(*systems))
     velocity = np.r_[np.zeros(6), np.full(q.shape[1] - 6, LOOSE * o.velocity)]
     acceleration = np.full(q.shape[1], LOOSE * o.acceleration)

@@ -33,6 +33,7 @@ class ChainOptions:
     look_ahead: int = 0  # frames
     lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
     wrist_lead: float = 0.0
+    shaper_feedback: str = "none"  # measured draws the shaper's fingers to the measured ones
     position_noise: float = 0.0  # m, sigma of the measured object position
     rotation_noise: float = 0.0  # rad
     seed: int = 0
@@ -76,6 +77,7 @@ class Follower:
 
     def __init__(self, hand: RobotHand, reference: Reference, physics: Physics, options: ChainOptions):
         leads = options.lead, options.wrist_lead
+        self.feedback = options.shaper_feedback == "measured"
         self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, *leads)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
         self.hand_q: np.ndarray | None = None  # (n,) the last command, None before the first target
@@ -87,7 +89,7 @@ class Follower:
         if self.hand_q is None:
             self.shaper.reset(target, joints[:ARM])
             self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
-        command = self.shaper.step(target, index)
+        command = self.shaper.step(target, index, joints[ARM:] if self.feedback else None)
         self.hand_q = self.hand_limits.apply(command.hand_q, self.hand_q, 1.0 / RATE)
         self.arm_q = self.arm_limits.apply(command.arm_q, self.arm_q, 1.0 / RATE)
         world.drive_hand(self.hand_q)

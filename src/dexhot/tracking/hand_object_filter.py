@@ -259,8 +259,8 @@ class HandObjectFilter:
         if self._status(s, what) in ("unknown", "lost"):
             if self._start(s, observation):
                 return True
-            seen = s.hand if what == "hand" else s.object
-            if not seen.started or seen.rejected >= self.options.confused_after:
+            before = s.hand if what == "hand" else s.object
+            if not before.started or before.rejected >= self.options.confused_after:
                 return False  # what is only uncertain is still corrected by what it cannot be started from
         if isinstance(observation, SeenPose):
             self._choose_motion(s, observation)

@@ -10,6 +10,8 @@ of all stages so far:
    generator;
 3. more again; the generator's paths in place of the synthesised ones.
 
+Demonstrations of the data engine may be given: they are results of the first stage, mined already.
+
 Of each task the best result is kept, and only demonstrations above a reward supervise the controller. Every step leaves
 a file, so a run that was stopped goes on where it was.
 """
@@ -55,7 +57,7 @@ from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
 
 TASKS, GENERATOR, ERRORS = "tasks", "generator", "errors.json"
-DIRECT, PRIOR, PATH = "direct", "prior", "path"  # how a result was found
+DIRECT, PRIOR, PATH, GIVEN = "direct", "prior", "path", "given"  # how a result was found
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,10 @@ def run_flywheel(
     workers: int = 0,
     executor: str = "process",
     report: Callable[[str], object] = lambda line: None,
+    demonstrations: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Run the stages that are missing; returns the figures of each. `clips`: names or files of references.
+    `demonstrations`: files, as the data engine makes them; results of the first stage, beside what that draws.
 
     Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
     learn from, or a folder with another run.
@@ -111,9 +115,13 @@ def run_flywheel(
         require_training(given.name if given else clip, given)
     if len(clips) < (needed := sum(options.sizes)):
         raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
-    claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
+    named = {stem(str(path)): path for path in demonstrations}
+    if twice := sorted(named.keys() & {stem(clip) for clip in clips}):
+        raise DexhotError(f"{twice[0]} is given as a clip and as a demonstration: leave one of them out.")
+    settings = {"options": asdict(options), "clips": sorted(clips)} | ({"given": sorted(named)} if named else {})
+    claim(folder, settings, command)
     ledger, stages = Ledger(folder), []
-    drawn: list[str] = []
+    drawn = [_take(path, folder, options, ledger) for path in demonstrations]
     controller: Path | None = None
     errors: dict[str, float] = {}
     for stage in range(1, len(options.sizes) + 1):
@@ -140,7 +148,7 @@ def run_flywheel(
                 "strict": sum(row["verdict"] == MADE for row in rows),
                 "demonstrations": len(taught),
                 "effective_paths": sum(bool(row.get("effective")) for row in rows),
-                "by": {way: sum(row.get("by") == way for row in rows) for way in (DIRECT, PRIOR, PATH)},
+                "by": {way: sum(row.get("by") == way for row in rows) for way in (DIRECT, PRIOR, PATH, GIVEN)},
                 "seconds_cpu": sum(row["seconds_cpu"] for row in rows),
                 "tracked": scores["tracked"],
                 "T_err_cm": scores["T_err_cm"],
@@ -171,6 +179,28 @@ def _draw(
         write_text(path, json.dumps([stem(clip) for clip in found], indent=1) + "\n")
     names = set(json.loads(path.read_text()))
     return [clip for clip in clips if stem(clip) in names]
+
+
+def _take(path: Path, folder: Path, options: FlywheelOptions, ledger: Ledger) -> str:
+    """Make a demonstration's file a result of the first stage; returns the file of its reference, the task's clip.
+    Raises DexhotError for one of a test clip or of another servo."""
+    made, name = load(path, Demonstration), stem(str(path))
+    require_training(made.provenance.get("parent", made.reference.name), made.reference)
+    if options.profile and made.servo != options.profile:
+        raise DexhotError(f"{path} is for the servo {made.servo}, the flywheel for {options.profile}.")
+    clip = folder / GIVEN / f"{name}.reference.npz"
+    if not clip.is_file():
+        save(made.reference, clip)
+    if name in ledger.names:
+        return str(clip)
+    gained = demonstration_return(made, task_of(str(clip), folder / TASKS))
+    spent = {key: made.provenance.get(key, 0) for key in ("seconds_cpu", "control_steps")}
+    made.provenance |= {"by": GIVEN, "path": [], "return": gained}
+    save(made, folder / "stage1" / f"{name}.npz")
+    row = {"name": name, "parent": str(clip), "kind": "stage 1", "stage": 1, "reason": "", "by": GIVEN}
+    verdict = MADE if made.scores.get("success_strict") else NO_SUCCESS
+    ledger.add(row | {"verdict": verdict, "object": made.reference.object_name, "return": gained} | spent)
+    return str(clip)
 
 
 def _mine(jobs: list[FlywheelJob], ledger: Ledger, workers: int, executor: str) -> None:

@@ -198,6 +198,45 @@ def test_a_wheel_mines_and_trains_with_the_servo_that_was_asked_for(ways, clips,
     assert made.servo == "dextrack" and made.reference.provenance["servo"] == "dextrack"
 
 
+@pytest.fixture
+def engine_set(lift_reference, lift_setup, clips, tmp_path) -> Path:
+    """A folder of the data engine's demonstrations: two variations."""
+    simulator = floating_simulator(lift_reference, lift_setup)
+    for k in range(2):
+        reference = replace(lift_reference, name=f"varied/s{k}")
+        made = scored(reference, base_actions(reference, lift_setup.physics), lift_setup, simulator, [])
+        made.provenance = {"parent": "parametric/lift-box-0", "seconds_cpu": 1.0, "control_steps": 7}
+        save(made, tmp_path / "set" / f"s{k}.npz")
+    return tmp_path / "set"
+
+
+def test_a_set_of_the_data_engine_is_what_the_first_stage_mined_already(ways, clips, engine_set, tmp_path, monkeypatch):
+    trained, train = [], flywheel._train
+
+    def seen(clips, drawn, taught, options, folder, stage, *rest):
+        trained.append([Path(clip).name for clip in drawn if clip in taught])
+        return train(clips, drawn, taught, options, folder, stage, *rest)
+
+    monkeypatch.setattr(flywheel, "_train", seen)
+    files = sorted(engine_set.glob("*.npz"))
+    one = replace(TINY, sizes=(1,))
+    told = run_flywheel(clips, one, tmp_path / "wheel", workers=1, demonstrations=files)
+    assert [name for name in trained[0] if name.startswith("s")] == ["s0.reference.npz", "s1.reference.npz"]
+    [stage] = told["stages"]
+    assert stage["by"]["given"] == 2 and stage["by"]["direct"] == 1 and stage["demonstrations"] == 3
+    rows = {row["name"]: row for row in Ledger(tmp_path / "wheel").rows}
+    assert rows["s0"]["by"] == "given" and rows["s0"]["control_steps"] == 7 and len(ways) == 1, "not mined again"
+    run_flywheel(clips, one, tmp_path / "wheel", workers=1, demonstrations=files)
+    assert len(Ledger(tmp_path / "wheel").rows) == 3
+    with pytest.raises(DexhotError, match="servo leap, the flywheel for dextrack"):
+        run_flywheel(clips, replace(one, profile="dextrack"), tmp_path / "other", demonstrations=files)
+    made = load(files[0], Demonstration)
+    made.provenance["parent"] = "grab/bowl_pass1"
+    save(made, files[0])
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        run_flywheel(clips, one, tmp_path / "third", demonstrations=files)
+
+
 def test_no_reference_of_a_test_clip_is_trained_on(clips, tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": [""]})
     with pytest.raises(DexhotError, match="nothing may be trained"):
@@ -211,18 +250,21 @@ def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
         run_flywheel(clips, replace(TINY, reward=1e6), tmp_path / "none", workers=1)
 
 
-def test_the_command_says_what_was_asked(monkeypatch, clips, tmp_path, capsys):
+def test_the_command_says_what_was_asked(monkeypatch, clips, engine_set, tmp_path, capsys):
     seen = {}
 
-    def run(clips, options, folder, command, workers, executor, report):
-        seen.update(options=options, command=command)
+    def run(clips, options, folder, command, workers, executor, report, demonstrations):
+        seen.update(options=options, command=command, clips=clips, demonstrations=demonstrations)
         folder.mkdir()
         return {"folder": str(folder), "policy": "p", "stages": []}
 
     monkeypatch.setattr(flywheel, "run_flywheel", run)
     arguments = ["--sizes", "1", "2", "1", "--steps", "100", "--out", str(tmp_path / "w"), "--json"]
     arguments += ["--imitation", "0.3", "--backend", "warp", "--profile", "dextrack"]
-    assert main(["train", "flywheel", *clips, *arguments]) == 0
+    save(load(clips[3]), engine_set / "c3.reference.npz")
+    assert main(["train", "flywheel", *clips[:3], str(engine_set), *arguments]) == 0
+    assert [path.name for path in seen["demonstrations"]] == ["s0.npz", "s1.npz"]
+    assert [Path(clip).name for clip in seen["clips"]] == [f"c{k}.reference.npz" for k in range(4)]
     assert seen["options"].sizes == (1, 2, 1) and seen["options"].tracker.steps == 100
     assert seen["options"].tracker.ppo.imitation == 0.3 and seen["options"].tracker.backend == "warp"
     assert seen["options"].profile == "dextrack" and "--imitation 0.3" in seen["command"]

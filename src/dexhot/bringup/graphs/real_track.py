@@ -33,6 +33,7 @@ ARGUMENTS = (
     Argument.of("rig", "exit_when_done"),
     Argument.of("rig", "duration"),
     Argument.of("shaper", "lead"),
+    replace(Argument.of("shaper", "feedback"), name="shaper_feedback"),
     Argument("profile", "", "rig:=sim: profile of the finger servos (config/servos.yaml); default: the reference's."),
     Argument.of("rig", "perception"),
     Argument.of("rig", "camera"),
@@ -65,9 +66,10 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
     seen = arguments["perception"] == "camera"
     object_filter = SEEING if seen else NodeSpec("object_filter")
+    shaper = NodeSpec("shaper", {"feedback": arguments["shaper_feedback"]})  # `feedback` is the controller's network
     found = [
         *rig_processes(arguments),
-        Process("tracker", (object_filter, NodeSpec("controller"), NodeSpec("shaper"))),
+        Process("tracker", (object_filter, NodeSpec("controller"), shaper)),
         Process("supervisor", (NodeSpec("supervisor"),)),
     ]
     if draws_camera(arguments):

@@ -14,9 +14,10 @@ class Flywheel:
     """Train a controller in stages: its demonstrations are mined with the help of the one before (DexTrack, section
     3.3). A run that was stopped goes on."""
 
-    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP|FOLDER ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references; "parametric" and "grab"
-    as in `dexhot train demonstrations`."""
+    as in `dexhot train demonstrations`. Folders: their references are clips, their demonstrations (of `dexhot train
+    demonstrations`) results of the first stage."""
     out: Annotated[Path, shown("FOLDER")] = Path("flywheel")
     """Folder of the run. Missing folders are created."""
     sizes: tuple[int, int, int] = (8, 8, 16)
@@ -67,13 +68,38 @@ def run(args: Flywheel) -> None:
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
     tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
     options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))
-    words = ["dexhot train flywheel", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    files = [clip.endswith(".npz") or Path(clip).is_dir() for clip in args.clips]
+    words = ["dexhot train flywheel", *(Path(clip).name if file else clip for clip, file in zip(args.clips, files))]
     words += ["--sizes", *map(str, args.sizes), *options_of(args, ("clips", "out", "sizes", "json", "workers"))]
     say = lambda line: console.print(line, highlight=False)  # noqa: E731
     workers = args.workers or os.cpu_count() or 1
-    told = run_flywheel(clips_named(args.clips), options, args.out, " ".join(words), workers, args.executor, say)
+    clips, demonstrations = _in_folders(args.clips)
+    told = run_flywheel(
+        clips_named(clips), options, args.out, " ".join(words), workers, args.executor, say, demonstrations
+    )
     for stage in told["stages"]:
         summary(f"stage {stage['stage']}", {name: value for name, value in stage.items() if name != "stage"})
     console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True, highlight=False)
     if args.json:
         print_json(told)
+
+
+def _in_folders(clips: list[str]) -> tuple[list[str], list[Path]]:
+    """The clips, with the references of folders among them in their place, and the demonstrations of these folders."""
+    from dexhot.data.files import kind_of
+    from dexhot.errors import DexhotError
+
+    names: list[str] = []
+    demonstrations: list[Path] = []
+    for clip in clips:
+        if not Path(clip).is_dir():
+            names.append(clip)
+            continue
+        kinds = {path: kind_of(path) for path in sorted(Path(clip).glob("*.npz"))}
+        found = [path for path, kind in kinds.items() if kind == "dexhot/demonstration"]
+        references = [str(path) for path, kind in kinds.items() if kind == "dexhot/reference"]
+        if not found and not references:
+            raise DexhotError(f"{clip} has no demonstration and no reference (.npz); give a set of `dexhot train`.")
+        names += references
+        demonstrations += found
+    return names, demonstrations

@@ -19,8 +19,8 @@ class UserInput:
     noise: Literal["retrieved", "rendered"] = "retrieved"
     """retrieved: from the closest pose of a set of real hand poses; rendered: from pictures of a hand in the expert's
     pose, by the embedded keypoint estimator, misses included."""
-    poses: Literal["grab", "bighand", "fphab"] = "grab"
-    """retrieved: the set; grab: its clips in the cache, the others: your copy (--path)."""
+    poses: Literal["grab", "dexycb", "bighand", "fphab"] = "grab"
+    """retrieved: the set; grab, dexycb: their clips in the cache, the others: your copy (--path)."""
     path: Annotated[Path | None, shown("FOLDER")] = None
     """Your copy of bighand or fphab, in the published layout."""
     estimated: bool = False
@@ -86,12 +86,14 @@ def run(args: UserInput) -> None:
 
 def _poses(args: UserInput) -> tuple[Any, str]:
     """The set of hand poses and its terms."""
-    from dexhot.datasets import bighand, fphab, grab
-    from dexhot.datasets.hand_poses import grab_poses
+    from dexhot.datasets import bighand, dexycb, fphab, grab
+    from dexhot.datasets.hand_poses import dexycb_poses, grab_poses
     from dexhot.errors import DexhotError
 
     if args.poses == "grab":
         return grab_poses(), grab.TERMS
+    if args.poses == "dexycb":
+        return dexycb_poses(), dexycb.TERMS
     if args.path is None:
         raise DexhotError(f"{args.poses} cannot be downloaded automatically; give the folder of your copy: --path DIR.")
     if args.poses == "bighand":
