@@ -43,6 +43,7 @@ COMMANDS = {
     "train.homotopy.Homotopy.budget": "dexhot_train.curriculum.homotopy.HomotopyOptions.budget",
     "train.homotopy.Homotopy.tasks": "dexhot_train.curriculum.homotopy.HomotopyOptions.tasks",
     "train.homotopy.Homotopy.neighbours": "dexhot_train.curriculum.homotopy.HomotopyOptions.neighbours",
+    "train.homotopy.Homotopy.grasps": "dexhot_train.curriculum.homotopy.HomotopyOptions.grasps",
     "train.homotopy.Homotopy.easier": "dexhot_train.curriculum.homotopy.HomotopyOptions.how",
     "train.flywheel.Flywheel.sizes": "dexhot_train.curriculum.flywheel.FlywheelOptions.sizes",
     "train.flywheel.Flywheel.reward": "dexhot_train.curriculum.flywheel.FlywheelOptions.reward",

@@ -1,4 +1,5 @@
-"""Mining's last resort: a path of easier tasks, only where a clip still fails, and its result competes."""
+"""Mining's last resort: another grasp, then a path of easier tasks, only where a clip still fails, and its result
+competes."""
 
 from dataclasses import replace
 
@@ -24,14 +25,20 @@ TINY = MineOptions(
 
 @pytest.fixture
 def paths(monkeypatch, lift_reference, lift_setup):
-    """The paths asked for; each leads to the actions of the unspoilt reference."""
+    """The paths asked for: in other grasps, which lead to nothing, and of easier tasks, which lead to the actions of
+    the unspoilt reference."""
     made, good = [], base_actions(lift_reference, lift_setup.physics)
+
+    def through_grasps(task, options):
+        made.append(("grasps", options.budget))
+        return TaskResult(base_actions(task.reference, task.setup.physics), 1.0, False, 100), []
 
     def along(parents, task, options):
         made.append((len(parents), options.budget))
         return TaskResult(good, 0.01, True, 1234)
 
     monkeypatch.setattr(mining, "along", along)
+    monkeypatch.setattr(mining, "through_grasps", through_grasps)
     return made
 
 
@@ -41,9 +48,19 @@ def test_a_clip_that_fails_is_tried_along_a_path(paths, lift_reference, lift_set
     failed = mine(spoilt, make_worlds(spoilt, lift_setup, TINY), replace(TINY, homotopy=0))
     assert not failed.scores["success_strict"] and not paths
     turned = mine(spoilt, make_worlds(spoilt, lift_setup, TINY), TINY)
-    assert paths == [(3, TINY.repair.budget)] and turned.scores["success_strict"]
-    assert turned.provenance["chosen"] == "homotopy" and turned.provenance["control_steps"] == 1234
-    assert [c["name"] for c in turned.provenance["candidates"]] == ["replay", "homotopy"]
+    assert paths == [("grasps", TINY.repair.budget), (3, TINY.repair.budget)] and turned.scores["success_strict"]
+    assert turned.provenance["chosen"] == "homotopy" and turned.provenance["control_steps"] == 100 + 1234
+    assert [c["name"] for c in turned.provenance["candidates"]] == ["replay", "regrasped", "homotopy"]
+
+
+def test_a_clip_that_another_grasp_solves_needs_no_easier_task(paths, lift_reference, lift_setup, monkeypatch):
+    good, spoilt = base_actions(lift_reference, lift_setup.physics), lift_reference.target.copy()
+    spoilt[:, 6:] = 0.0
+    spoilt = replace(lift_reference, target=spoilt)
+    monkeypatch.setattr(mining, "through_grasps", lambda task, options: (TaskResult(good, 0.01, True, 55), [task]))
+    turned = mine(spoilt, make_worlds(spoilt, lift_setup, TINY), TINY)
+    assert turned.scores["success_strict"] and turned.provenance["chosen"] == "regrasped" and not paths
+    assert turned.provenance["control_steps"] == 55
 
 
 def test_a_clip_that_succeeds_needs_no_path(paths, lift_reference, lift_setup):

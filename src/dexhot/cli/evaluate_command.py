@@ -195,7 +195,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
-    from dexhot.data.types import PlanPrior
+    from dexhot.data.types import PriorCard
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import (
         EvaluationOptions,
@@ -208,6 +208,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.evaluation.kept_rows import evaluate_kept
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.metrics.task_scores import generalization_score
+    from dexhot.planning.prior import prior_files
     from dexhot.progress import track
     from dexhot.robots.robot_hand import load_hand
     from dexhot.robots.servos import profile as servo_profile
@@ -230,7 +231,7 @@ def _evaluate_controller(args: Args) -> None:
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
-        load(args.prior, PlanPrior)  # refused before the work if it is not one
+        load(prior_files(args.prior)[1], PriorCard)  # refused before the work if it is not one
     policy, feedback = (_network(path) for path in (args.file, args.feedback))
     policies = named_policies(args.policies)
     check_names(args.baselines, tuple(name for name, _ in policies))

@@ -30,8 +30,8 @@ class Args:
     """Worlds that the first search optimises jointly, including the unperturbed one and, if the reference is placed,
     the arm rig; 1 skips that search."""
     homotopy: int = 0
-    """Easier tasks (shorter lift, lighter, thicker, slower) on the path by which a clip that still fails is tried at
-    last; DexTrack has 3, 0 is none."""
+    """A clip that still fails is tried in other grasps, then along a path of this many easier tasks (shorter lift,
+    lighter, thicker, slower); DexTrack has 3, 0 tries neither."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml); default: the one for which the reference was retargeted."""
     workers: int = 0

@@ -365,7 +365,7 @@ def mean_known(values: list[Any]) -> float | None:
 
 def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """One refusing nothing, so that the table has what it would have done; `refused` says whether it would."""
-    prior = load_prior(options.prior, reference)
+    prior = load_prior(options.prior, reference, setup.asset)
     budget = PlannedOptions(options.seconds, options.rollouts, 0.0, seed=options.seed)
     before = time.process_time()
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
@@ -377,7 +377,7 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
-    mean = load_prior(options.prior, reference).mean
+    mean = load_prior(options.prior, reference, setup.asset).mean
     if not mean.any():  # its targets are the row replay's
         return PlayedMotion(reference.q, True, absent="there is no fitted prior (--prior)")
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)

@@ -145,8 +145,10 @@ def retarget(
     base = mean_quat(palm)
     if shape:
         model = HandModel(hand, match.links, base, shape, trajectory.table_height)
-        problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
-        problem, plan = _with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, trajectory, options)
+        points = np.concatenate([match.tips(keypoints), keypoints[:, match.keypoints]], axis=1)
+        problem = clip_problem(model, hand, match, points, palm, object_pose, options)
+        table = trajectory.table_height
+        problem, plan = with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, table, options)
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
@@ -293,7 +295,7 @@ def _stretches(object_R_palm: np.ndarray, carried: list[tuple[int, int]], option
     return [stretch for carry in carried for stretch in stretches(object_R_palm, carry, options.sequence)]
 
 
-def _with_contacts(
+def with_contacts(
     model: HandModel,
     problem: ClipProblem,
     hand: RobotHand,
@@ -302,14 +304,14 @@ def _with_contacts(
     solid: ConvexUnion,
     thumb: int,
     held: list[Stretch],
-    clip: HandObjectTrajectory,
+    table: float,
     options: RetargetOptions,
 ) -> tuple[ClipProblem, ContactPlan]:
     """The problem with the grasps' fingertip paths as goals and the hand moving with the object; and the plan."""
     object_pose, tips, o = problem.object_pose, problem.goal[:, : model.tips], options.contacts
     fingers = servo(options.profile or hand.servo, hand.joint_names)
     measured = in_mesh_frame(object_pose, tips)
-    lowest_tip = clip.table_height + hand.tip_radius + o.clearance
+    lowest_tip = table + hand.tip_radius + o.clearance
     planned: list[PlannedGrasp] = []
     prior = problem.prior.copy()
     for stretch in held:
@@ -329,7 +331,7 @@ def _with_contacts(
         grasp, q = find_grasp(model, problem, pose_at, space, where, weight, options.held, load)
         if planned and planned[-1].stretch.carry == stretch.carry:
             grasp = continued(grasp, planned[-1].grasp, thumb, options.grasp.friction, options.sequence)
-        plan = plan_contacts(measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, o)
+        plan = plan_contacts(measured, grasp, (start, end), object_pose, solid, hand.tip_radius, table, o)
         planned.append(PlannedGrasp(stretch, grasp, plan))
         closed = slice(plan.closed if stretch.first == start else stretch.first, stretch.last + 1)
         carried = compose(object_pose[closed], inverse(object_pose[pose_at]))
@@ -361,26 +363,27 @@ def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> GraspLoad:
     )
 
 
-def _problem(
+def clip_problem(
     model: HandModel,
     hand: RobotHand,
     match: Correspondence,
-    keypoints: np.ndarray,
+    points: np.ndarray,
     palm: np.ndarray,
     object_pose: np.ndarray,
     options: RetargetOptions,
 ) -> ClipProblem:
-    """The problem of tracking the measured motion: fingertips, links, palm, posture, smoothness."""
+    """The problem of tracking a motion: fingertips and links (`points` (T, k+m, 3)), palm, posture, smoothness."""
     T, n = len(palm), model.size
-    tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
-    weight = np.concatenate([np.ones(tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
+    tips = points[:, : model.tips]
+    weight = np.full(points.shape[:2], match.link_weight)
+    weight[:, : model.tips] = 1.0
     prior = np.zeros((T, n))
     prior[:, 3:6] = wrist_angles(mean_quat(palm), palm)
     prior[:, 6:] = hand.nominal
     prior[:, :3] = _palm_start(model, prior, tips)
     fingers = n - 6
     return ClipProblem(
-        goal=np.concatenate([tips, links], axis=1),
+        goal=points,
         goal_weight=weight,
         palm=quat_to_matrix(palm),
         palm_weight=options.palm,

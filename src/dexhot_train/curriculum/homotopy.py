@@ -3,10 +3,10 @@ the last.
 
 A per-trajectory optimiser improves a baseline trajectory: structured plans about it, then free knots. On a path
 (T_K, ..., T_0) the baseline of T_m is the result of T_(m+1), transferred. Parents are synthesised: the task itself,
-made easier, at K grades or by steps that adapt (continuation); or neighbours: the tasks nearest by eq. 16-18 whose
-result is a better baseline than the kinematic reference; or generated (generator.py). A path is effective where its
-result has a lower tracking error (eq. 20) than the same optimiser reaches without it, within the same number of control
-steps.
+made easier, at K grades or by steps that adapt (continuation), or in another grasp (regrasped.py); or neighbours: the
+tasks nearest by eq. 16-18 whose result is a better baseline than the kinematic reference; or generated (generator.py).
+A path is effective where its result has a lower tracking error (eq. 20) than the same optimiser reaches without it,
+within the same number of control steps.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from dexhot_train.mining.search import SearchOptions, search
 
 SMALLEST = 0.06  # step of ease in a continuation
 TIE = 0.01  # relative difference of errors below which two results are equally good
-CRITERIA = ("synthesised", "continuation", "neighbours", "generated")
+CRITERIA = ("synthesised", "continuation", "regrasped", "neighbours", "generated")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class HomotopyOptions:
     tasks: int = 3  # K: parents on a path
     neighbours: int = 10  # of each task, among which parents are searched
     how: tuple[str, ...] = EASIER  # how a synthesised parent is easier
+    grasps: int = 8  # other grasps that are tried (regrasped.py)
     stop: bool = True  # an optimisation ends with a strict success; otherwise its whole budget lowers the error
     structured: float = 0.4  # fraction of an optimisation's budget for structured plans, which come first
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
@@ -92,14 +93,14 @@ class Optimiser:
         if given is not None and effective:
             best = given
         if effective and not self._done(best):  # most of it holds: only where it loses the object is searched
-            best = self._knots(best, budget // 2, 0)
+            best = self.knots(best, budget // 2, 0)
         if not self._done(best):
             left = max(0, budget - (self.steps - began))
             fits = (1.0 - self.options.structured) * left >= self._cheapest
-            best = self._structured(best, round(self.options.structured * left) if fits else left, not effective)
+            best = self.structured(best, round(self.options.structured * left) if fits else left, not effective)
         attempt = 1 if effective else 0
         while not self._done(best) and budget - (self.steps - began) >= self._cheapest:
-            best = self._knots(best, budget - (self.steps - began), attempt)
+            best = self.knots(best, budget - (self.steps - began), attempt)
             attempt += 1
         return replace(best, control_steps=self.steps)
 
@@ -114,7 +115,7 @@ class Optimiser:
     def _done(self, best: TaskResult) -> bool:
         return self.options.stop and best.strict
 
-    def _structured(self, best: TaskResult, budget: int, draws: bool) -> TaskResult:
+    def structured(self, best: TaskResult, budget: int, draws: bool) -> TaskResult:
         """Structured plans about the best actions; from draws of the prior, or refined from zero."""
         reference, setup = self.task.reference, self.task.setup
         trials = Trials(reference, self.simulator)
@@ -127,7 +128,7 @@ class Optimiser:
         self.steps += trials.control_steps
         return self._best(best, space.targets(plan)[0])
 
-    def _knots(self, best: TaskResult, budget: int, attempt: int) -> TaskResult:
+    def knots(self, best: TaskResult, budget: int, attempt: int) -> TaskResult:
         """Free knots where the best actions lose the object."""
         o, seed = self.options, self.options.seed + attempt
         planner = SamplingPlanner(self.task.reference, self.simulator, o.sampling, seed=seed)

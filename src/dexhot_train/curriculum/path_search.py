@@ -1,5 +1,6 @@
-"""The search for effective homotopy paths over a set of clips: with synthesised parents, by continuation, or among
-neighbours, in K iterations over the set. In parallel, resumed from its files, with a row of the ledger per clip.
+"""The search for effective homotopy paths over a set of clips: with synthesised parents, by continuation, through
+other grasps, or among neighbours, in K iterations over the set. In parallel, resumed from its files, with a row of the
+ledger per clip.
 
 A folder has of each clip its reference, its results by stage, and of an effective path the parents' references: the
 pairs from which the generator learns.
@@ -36,6 +37,7 @@ from dexhot_train.curriculum.homotopy import (
 )
 from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import EFFECTIVE, NOT_EFFECTIVE, REFUSED, Ledger
+from dexhot_train.curriculum.regrasped import through_grasps
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
@@ -58,7 +60,7 @@ class PathJob:
     others: tuple[str, ...] = ()  # of an iteration: the neighbours
     budget: int = 0  # of EQUAL
     generator: Path | None = None  # of PATH, where the parents are generated
-    by_steps: bool = False  # of PATH: by continuation
+    criterion: str = CRITERIA[0]  # of PATH
 
 
 def search_paths(
@@ -115,8 +117,7 @@ def search_paths(
     direct = run(jobs(clips, DIRECT))
     names = [clip for clip in clips if clip in direct]
     if criterion != "neighbours":
-        by_steps = criterion == "continuation"
-        paths = run([replace(job, generator=generator, by_steps=by_steps) for job in jobs(names, PATH)])
+        paths = run([replace(job, generator=generator, criterion=criterion) for job in jobs(names, PATH)])
         equal = direct
     else:
         paths = _among_neighbours(names, direct, run, options, folder)
@@ -173,8 +174,10 @@ def solve(job: PathJob) -> TaskResult:
     elif job.stage == EQUAL:
         found = optimise(task, job.options, job.budget)
     elif job.stage == PATH:
-        if job.by_steps:
+        if job.criterion == "continuation":
             found, parents = continued(task, job.options)
+        elif job.criterion == "regrasped":
+            found, parents = through_grasps(task, job.options)
         elif job.generator is None:
             parents = synthesised_parents(task, job.options)
             found = along(parents, task, job.options)
@@ -289,7 +292,7 @@ def _row(clip: str, criterion: str, found: TaskResult, direct: TaskResult, folde
         "parent": " -> ".join(found.path),
         "kind": criterion,
         "verdict": EFFECTIVE if effective else NOT_EFFECTIVE,
-        "reason": "" if found.path else "no neighbour is a better baseline than the reference",
+        "reason": "" if found.path else "no parent is a better baseline than the reference",
         "error": found.error,
         "error_direct": direct.error,
         "strict": found.strict,

@@ -21,7 +21,7 @@ from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.stretched import keeps_symmetry, stretched
-from dexhot_train.prior import DATA, PriorOptions, clips_for
+from dexhot_train.training_clips import DATA, training_clips
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
 KINDS = ("stretched", "warped", "regrasped", "loaded", SYNTHETIC)
@@ -62,8 +62,7 @@ class VariedClip:
 def clips_named(names: Sequence[str]) -> list[str]:
     """Names of clips, with "parametric" for the generated ones of the prior and "grab" for GRAB's train split. Raises
     DexhotError where that is no clip."""
-    sets = {data: PriorOptions(data) for data in DATA}
-    found = [clip for name in names for clip in (clips_for(sets[name]) if name in sets else [name])]
+    found = [clip for name in names for clip in (training_clips(name) if name in DATA else [name])]
     if not found:
         raise DexhotError("there is no clip to train on: name clips, or a set of them (grab, parametric).")
     return list(dict.fromkeys(found))

@@ -2,8 +2,8 @@
 
 Candidates compete: the bare reference, a structured plan (dexhot.planning), and, where that is not good enough, a plan
 with free knots optimized in several perturbed worlds at once and, while none succeeds strictly, its repairs in the
-nominal world and, if asked for, a homotopy path. Where the reference is placed in front of the arm, the embedded rig is
-one of the worlds of every search.
+nominal world and, if asked for, homotopy paths: through another grasp, then of easier tasks. Where the reference is
+placed in front of the arm, the embedded rig is one of the worlds of every search.
 Candidates are ranked by strict success in the nominal world and on the arm, then in held-out worlds.
 """
 
@@ -30,7 +30,8 @@ from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot_train.curriculum.homotopy import HomotopyOptions, along, synthesised_parents
+from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult, along, synthesised_parents
+from dexhot_train.curriculum.regrasped import through_grasps
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.scored import scored
@@ -64,7 +65,7 @@ class MineOptions:
     worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world while there is no success, robust searches while the panel fails
     trials: int = 12  # held-out perturbed worlds that rank the candidates
-    homotopy: int = 0  # easier tasks on the path by which a clip that still fails is tried at last; 0: none
+    homotopy: int = 0  # a clip that still fails is tried in other grasps, then along so many easier tasks; 0: neither
     arm: bool = True  # plan for the embedded rig too, and require success there, where the reference is placed
 
 
@@ -180,16 +181,24 @@ class _Miner:
         return best
 
     def _homotopy(self) -> Demonstration:
-        """What a path of easier tasks leads to (curriculum.homotopy), searched for on the arm too at its end."""
+        """What another grasp (curriculum.regrasped) or, where that fails, a path of easier tasks (curriculum.homotopy)
+        leads to, searched for on the arm too at its end."""
         how = HomotopyOptions(self.options.repair.budget, self.options.homotopy, seed=self.options.seed)
         task = HomotopyTask(self.reference, self.setup)
-        self.report("homotopy", 0.0)
-        found = along(synthesised_parents(task, how), task, how)
+        self.report("regrasped", 0.0)
+        made = self._led_to("regrasped", through_grasps(task, how)[0])
+        if not succeeds(made):
+            self.report("homotopy", 0.0)
+            made = max(made, self._led_to("homotopy", along(synthesised_parents(task, how), task, how)), key=rank)
+        return made
+
+    def _led_to(self, name: str, found: TaskResult) -> Demonstration:
+        """A path's result, and what a search on the arm too makes of it where it is strict but fails there."""
         self.control_steps += found.control_steps
-        made = self._demonstration("homotopy", found.actions)
+        made = self._demonstration(name, found.actions)
         if self.arm_worlds and made.scores["success_strict"] and not succeeds(made):
             worlds = [self.world, *self.arm_worlds]
-            on_arm = self._search("homotopy", self.options.seed, worlds, self.options.repair, found.actions)
+            on_arm = self._search(name, self.options.seed, worlds, self.options.repair, found.actions)
             made = max(made, on_arm, key=rank)
         return made
 
@@ -201,7 +210,7 @@ class _Miner:
         observed, seed = self.reference.object_pose[0], self.options.seed
         worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
-        budget, prior = Budget(self.options.structured), load_prior("", self.reference)
+        budget, prior = Budget(self.options.structured), load_prior("", self.reference, self.setup.asset)
         report = lambda done: self.report("structured", done)  # noqa: E731
         found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
         scene = self.simulator.scene

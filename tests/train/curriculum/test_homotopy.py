@@ -193,8 +193,8 @@ def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, 
 
         return search
 
-    monkeypatch.setattr(Optimiser, "_knots", searched("knots"))
-    monkeypatch.setattr(Optimiser, "_structured", searched("structured"))
+    monkeypatch.setattr(Optimiser, "knots", searched("knots"))
+    monkeypatch.setattr(Optimiser, "structured", searched("structured"))
     monkeypatch.setattr(Optimiser, "_cheapest", 10**6)
     optimiser = Optimiser(task, TINY)
     bare = optimiser.kinematic()
@@ -224,7 +224,7 @@ def test_a_baseline_that_is_no_better_than_the_reference_is_not_used(task, monke
         seen.append((draws, best.error))
         return best
 
-    monkeypatch.setattr(Optimiser, "_structured", structured)
+    monkeypatch.setattr(Optimiser, "structured", structured)
     options = replace(TINY, stop=False, budget=0)
     good = base_actions(task.reference, task.setup.physics)
     bad = good.copy()
@@ -444,6 +444,18 @@ def test_a_continuation_of_a_set_keeps_its_versions_in_their_order(solved, tmp_p
     assert names[:3] == [f"clip0.parent{k}.npz" for k in (11, 10, 9)]
 
 
+def test_paths_of_a_set_through_other_grasps_keep_the_grasp_that_led_there(
+    solved, tmp_path, lift_reference, monkeypatch
+):
+    clips, out = files(lift_reference, tmp_path / "clips", 1), tmp_path / "paths"
+    actions = base_actions(lift_reference, load_setup(lift_reference).physics)
+    found = result(0.1, True, path=("another",), actions=actions)
+    monkeypatch.setattr(path_search, "through_grasps", lambda task, options: (found, [task]))
+    row = search_paths(clips, "regrasped", TINY, out, workers=1).rows[0]
+    assert (row["kind"], row["parent"], row["verdict"], row["turned"]) == ("regrasped", "another", EFFECTIVE, True)
+    assert [(child.name, parent.name) for child, parent in pairs(out)] == [("clip0.reference.npz", "clip0.parent0.npz")]
+
+
 def test_paths_among_neighbours_take_k_iterations(solved, tmp_path, lift_reference):
     clips = files(lift_reference, tmp_path / "clips", 2)
     options = replace(TINY, tasks=2)
@@ -482,7 +494,7 @@ def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
     with pytest.raises(DexhotError, match="empty"):
         search_paths([], "synthesised", TINY, tmp_path)
-    with pytest.raises(DexhotError, match="synthesised, continuation, neighbours"):
+    with pytest.raises(DexhotError, match="synthesised, continuation, regrasped, neighbours"):
         search_paths(["a"], "random", TINY, tmp_path)
 
 

@@ -18,9 +18,9 @@ class Homotopy:
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""
     out: Annotated[Path, shown("FOLDER")] = Path("paths")
     """Folder of results, references of effective parents, ledger.jsonl and ledger.html. Missing folders are created."""
-    criterion: Literal["synthesised", "continuation", "neighbours", "generated"] = "synthesised"
-    """Parents: the clip itself made easier, at K grades or by steps that adapt, 1/K at most; the nearest clips whose
-    result is a better baseline; or drawn from --generator."""
+    criterion: Literal["synthesised", "continuation", "regrasped", "neighbours", "generated"] = "synthesised"
+    """Parents: the clip itself made easier, at K grades or by steps that adapt, 1/K at most, or in another grasp; the
+    nearest clips whose result is a better baseline; or drawn from --generator."""
     generator: Annotated[Path | None, shown("FILE")] = None
     """generated: generator.npz of `dexhot train generator`."""
     budget: int = 120_000
@@ -31,6 +31,8 @@ class Homotopy:
     """Nearest clips among which parents are searched."""
     easier: tuple[Literal["lift", "mass", "thickness", "time"], ...] = ("lift", "mass", "thickness", "time")
     """How a synthesised parent is easier: a shorter lift, lighter, thicker, slower."""
+    grasps: int = 8
+    """Other grasps that are tried (regrasped)."""
     whole_budget: bool = False
     """Lower the error with the whole budget, as the paper compares; otherwise a strict success ends an optimisation."""
     seed: int = 0
@@ -54,11 +56,12 @@ def run(args: Homotopy) -> int:
     from dexhot_train.curriculum.variations import clips_named
 
     at_least(0, seed=args.seed, workers=args.workers)
-    at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours)
+    at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours, grasps=args.grasps)
     if not args.easier:
         raise DexhotError("--easier needs at least one of lift, mass, thickness, time.")
     how = tuple(args.easier)
-    options = HomotopyOptions(args.budget, args.tasks, args.neighbours, how, not args.whole_budget, seed=args.seed)
+    k, near, stop = args.tasks, args.neighbours, not args.whole_budget
+    options = HomotopyOptions(args.budget, k, near, how, args.grasps, stop, seed=args.seed)
     words = ["dexhot train homotopy", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
     command = " ".join([*words, *options_of(args, ("clips", "out", "json", "workers", "generator", "easier"))])
     command += f" --generator {args.generator.name}" if args.generator else ""
