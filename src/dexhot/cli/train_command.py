@@ -19,6 +19,7 @@ from dexhot.cli.train import (
     prior,
     ptf,
     ptf_report,
+    scaling,
     specialist,
     tracker,
     user_input,
@@ -28,6 +29,7 @@ Args = (
     prior.Prior
     | specialist.Specialist
     | generalist.Generalist
+    | scaling.Scaling
     | tracker.Tracker
     | baseline.Baseline
     | Annotated[object_encoder.ObjectEncoderTraining, tyro.conf.subcommand("object-encoder")]
@@ -45,6 +47,7 @@ TRAININGS: dict[type, ModuleType] = {
     prior.Prior: prior,
     specialist.Specialist: specialist,
     generalist.Generalist: generalist,
+    scaling.Scaling: scaling,
     tracker.Tracker: tracker,
     baseline.Baseline: baseline,
     object_encoder.ObjectEncoderTraining: object_encoder,
