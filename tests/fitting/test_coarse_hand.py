@@ -9,7 +9,7 @@ from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 from dexhot.errors import ClipError, FileFormatError
 from dexhot.fitting.batch import BatchScene, Bodies
 from dexhot.fitting.batch_view import view_of
-from dexhot.fitting.coarse_hand import BY_REGRESSOR, CoarseHand, coarse_hand, keypoints_of
+from dexhot.fitting.coarse_hand import BY_REGRESSOR, TOPOLOGIES, CoarseHand, coarse_hand, keypoints_of
 from dexhot.fitting.descent import hand_start
 from dexhot.fitting.hand_fit import Sighting, fit_hand
 from dexhot.fitting.homan import first_pixels, hands_from
@@ -86,6 +86,18 @@ def test_homan_holds_the_vertices_where_the_meshes_have_them(clip):
     seen = first_pixels(bodies(), view, known, start)["right"]
     assert seen[:2] == pytest.approx(CAMERA.project(missing[:2]))
     assert seen[2] == pytest.approx(CAMERA.project(BatchScene(bodies(), start, None).hand_vertices("right")[2]))
+
+
+def test_meshes_of_another_model_than_the_fitted_one_give_its_start_alone(clip, monkeypatch):
+    recording, evidence, fit = clip
+    monkeypatch.setitem(TOPOLOGIES, "mano", lambda side: HAND)  # stands for MANO's file
+    other = replace(evidence, provenance={BY_REGRESSOR: {"right": "mano"}})
+    view = view_of(recording, evidence, ["right"], 64)
+    start = hands_from(bodies(), view, other)
+    vertices = BatchScene(bodies(), start, None).hand_vertices("right")
+    assert first_pixels(bodies(), view, other, start)["right"] == pytest.approx(CAMERA.project(vertices))
+    true = np.stack([fit.posed(t).vertices for t in range(3)])
+    assert np.linalg.norm(vertices - true, axis=-1).mean() < 0.015
 
 
 @pytest.mark.parametrize("name", ["homan", "handypriors"])

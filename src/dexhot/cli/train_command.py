@@ -9,6 +9,7 @@ import tyro
 from dexhot.cli.train import (
     assist,
     baseline,
+    curves,
     demonstrations,
     flywheel,
     generalist,
@@ -41,6 +42,7 @@ Args = (
     | Annotated[generator.PathGenerator, tyro.conf.subcommand("generator")]
     | flywheel.Flywheel
     | user_input.UserInput
+    | curves.Curves
     | Annotated[ledger.LedgerPage, tyro.conf.subcommand("ledger")]
 )
 TRAININGS: dict[type, ModuleType] = {
@@ -59,6 +61,7 @@ TRAININGS: dict[type, ModuleType] = {
     generator.PathGenerator: generator,
     flywheel.Flywheel: flywheel,
     user_input.UserInput: user_input,
+    curves.Curves: curves,
     ledger.LedgerPage: ledger,
 }
 
