@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dexhot.perception.protocols import HandSighting, ObjectSighting
+from dexhot.perception.protocols import HandSighting, MeshSighting, ObjectSighting
 
 HAND, THING = (slice(190, 270), slice(250, 350)), (slice(300, 360), slice(400, 480))  # rows, columns
 POSE = np.eye(4)
@@ -63,6 +63,20 @@ class LabPoses:
     def follow(self, camera, color, depth, time, hidden):
         self.calls.append(("follow", hidden))
         return self._next()
+
+
+class LabMeshes:
+    """Gives these meshes, one for each hand of an image, in the order of calls."""
+
+    def __init__(self, *given):
+        self.given = iter(given)
+
+    def __call__(self, camera, color, hands):
+        return [next(self.given, None) for _ in hands]
+
+
+def meshes():
+    return LabMeshes(*[MeshSighting("open", np.full((760, 3), float(k))) for k in range(3)])
 
 
 def hands(side):

@@ -110,7 +110,7 @@ def plan_of(name: str) -> tuple[Path, Reference]:
         file = mined_dir("train", None) / f"{name}.npz"
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-            mine_clip((name, file.parent, FULL, None))
+            mine_clip((name, file.parent, FULL, None, "leap_right"))
     return file, load(file, Demonstration).reference
 
 

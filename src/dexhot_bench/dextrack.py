@@ -30,6 +30,7 @@ from dexhot.evaluation.controllers import (
 from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.evaluation.references import DIFFICULTY
 from dexhot.metrics.task_scores import generalization_score, task_gap
+from dexhot.paths import cache_dir
 from dexhot.progress import track
 from dexhot_bench.dextrack_paper import (
     FIGURES,
@@ -37,11 +38,13 @@ from dexhot_bench.dextrack_paper import (
     TABLE_4,
     TABLE_5,
     TABLE_6,
+    TABLE_9,
     TABLE_10,
     TABLE_11,
     TABLE_12,
     printed,
 )
+from dexhot_bench.homotopy import ratio, task_list
 from dexhot_train.curriculum.ledger import LEDGER
 from dexhot_train.curriculum.ledger import read as read_ledger
 from dexhot_train.learners.baselines import baseline_folder, trained_baseline
@@ -55,7 +58,6 @@ OURS = ("frozen", "kinematic", "replay", "planned")  # rows that the paper does 
 ROLLOUTS = 160  # of planned
 LEARNED = tuple(name for name in TABLE_1["grab"] if name != "dgrasp")
 CLIPS = 4  # of --quick
-REFERENCES = "contact-aware"  # how the clips were retargeted
 
 
 @dataclass
@@ -69,8 +71,10 @@ class Asked:
     policies: dict[str, str] = field(default_factory=dict)  # name of a row -> .onnx file
     flywheel: Path | None = None
     campaign: Path | None = None
+    paths: Path | None = None
     clips: int = 0  # of each split, the first so many; 0: all
     scores: bool = False
+    plain: bool = False  # references by eq. 5-7 alone, as the paper has
     workers: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -96,7 +100,7 @@ class Asked:
     def options(self, names: tuple[str, ...], simulating: bool, scores: bool) -> EvaluationOptions:
         """Of an evaluation: the networks called `names` that there are, and with `simulating` the rows that plan."""
         made = EvaluationOptions("replay", self.envs, baselines=("kinematic",), rollouts=ROLLOUTS, scores=scores)
-        made = replace(made, dataset=self.dataset, hand=self.hand, profile=self.profile)
+        made = replace(made, dataset=self.dataset, hand=self.hand, profile=self.profile, plain=self.plain)
         if simulating:
             made = replace(made, baselines=("kinematic", "planned", "subsequences"))
         return replace(made, policies=tuple((n, self.networks[n]) for n in names if n in self.networks))
@@ -137,13 +141,16 @@ def run(
     policies: tuple[tuple[str, str], ...] = (),
     flywheel: Path | None = None,
     campaign: Path | None = None,
+    paths: Path | None = None,
     clips: int = 0,
+    plain: bool = False,
     workers: int = 0,
 ) -> dict[str, Any]:
     """table: a number of TABLES alone. policies: rows of tables 1, 4, 6, 11 and 12 by name (LEARNED, both_ppo_tracking,
     both_ours, fraction_0.1). flywheel: folder of `dexhot train flywheel`, of which ours, table 6 and table 10 are made.
-    campaign: folder of `dexhot evaluate --rig`, for table 13. clips: of each split, the first so many. quick: table 1
-    alone, of CLIPS clips with 2 worlds, without the rows that plan."""
+    campaign: folder of `dexhot evaluate --rig`, for table 13.
+    paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split, the
+    first so many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
     dataset = dataset.replace("-", "_")
     if dataset not in DATASETS:
         raise DexhotError(f"DexTrack's tables are of {', '.join(DATASETS)}, not {dataset}.")
@@ -153,7 +160,7 @@ def run(
     if unknown := [name for name, _ in policies if name not in KNOWN and not name.startswith("fraction_")]:
         raise DexhotError(f"no row is called {', '.join(unknown)}; rows: {', '.join(KNOWN)}, fraction_0.1.")
     asked = Asked(dataset, envs, hand, profile, {n: str(OnnxNetwork(p).path.resolve()) for n, p in policies}, flywheel)
-    asked = replace(asked, campaign=campaign, clips=clips, workers=workers)
+    asked = replace(asked, campaign=campaign, paths=paths, plain=plain, clips=clips, workers=workers)
     if table not in ("9", "10", "13"):  # those are of folders alone
         dataset_splits(dataset)
     if quick:
@@ -183,8 +190,9 @@ def figures_of(rows: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
         values = [float(w[figure]) for w in worlds if w[figure] is not None]
         middle = np.mean if figure.startswith("success") else np.median
         found[figure] = float(middle(values)) if values else None
+    kinds = ", ".join(sorted({row.get("reference_kind") or "" for row in rows if name in row}))
     simulates = any(row["steps"] or row["tick_steps"] for row in having)
-    return found | {"clips": len(having), "envs": having[0]["envs"], "simulates": simulates, "references": REFERENCES}
+    return found | {"clips": len(having), "envs": having[0]["envs"], "simulates": simulates, "references": kinds}
 
 
 def _table_1(asked: Asked, quick: bool) -> dict[str, Any]:
@@ -302,7 +310,9 @@ def _published(name: str) -> str:
 
 
 def _table_9(asked: Asked, quick: bool) -> dict[str, Any]:
-    return {test: {"effectiveness_ratio": None, "clips": 0, "asked": 0} for test in "abcd"}
+    """What `dexhot bench homotopy` found, whose searches take hours."""
+    folder = asked.paths or cache_dir() / "table9"
+    return {test: ratio(folder / test) | {"asked": len(task_list(test))} for test in TABLE_9}
 
 
 MAKE: dict[str, Callable[[Asked, bool], dict[str, Any]]] = {

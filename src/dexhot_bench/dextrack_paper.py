@@ -115,11 +115,7 @@ def printed(tables: dict[str, Any]) -> dict[str, Printed]:
         title = f"Table 6, {tables['6']['dataset']}: fraction of the last stage's demonstrations"
         made[title] = {"columns": columns, "rows": rows}
     if "9" in tables:
-        rows = [
-            [f"({test})", beside(found["effectiveness_ratio"], TABLE_9[test]), f"{found['clips']} of {found['asked']}"]
-            for test, found in tables["9"].items()
-        ]
-        made["Table 9: effective paths of the generator"] = {"columns": ["test", "ratio", "tasks"], "rows": rows}
+        made["Table 9: effective paths of the generator"] = table_9(tables["9"])
     if "10" in tables:
         rows = [[name, *(_hours(hours)), TABLE_10.get(name, "")] for name, hours in tables["10"].items()]
         made["Table 10: training time, CPU hours of mining + hours of training"] = {
@@ -152,6 +148,15 @@ def printed(tables: dict[str, Any]) -> dict[str, Printed]:
         heads = ["", "s_smooth (m/s2)", "v_contact (1/s)", "s_shape (1/cm)", "clips"]
         made["Table 15: difficulty of the test clips"] = {"columns": heads, "rows": rows}
     return made
+
+
+def table_9(tests: dict[str, Any]) -> Printed:
+    """Ratios of effective paths, of how many tasks."""
+    rows = [
+        [f"({test})", beside(found["effectiveness_ratio"], TABLE_9[test]), f"{found['clips']} of {found['asked']}"]
+        for test, found in tests.items()
+    ]
+    return {"columns": ["test", "ratio", "tasks"], "rows": rows}
 
 
 def _hours(found: dict[str, float | None] | None) -> tuple[str, str]:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.geometry import single
-from dexhot.geometry.equivalents import nearest_equivalent, reduced_angle
-from dexhot.objects.asset import Symmetry
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.progress import track
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.observations import Observation
@@ -24,12 +23,15 @@ from dexhot_bench.ekf_motions import (
     dexycb,
     dexycb_file,
     grab,
+    pose_error,
     sighted,
 )
 from dexhot_bench.ekf_table import PUBLISHED, table
+from dexhot_bench.ekf_vertices import beside
 
 BAND = {3: (0.2158, 9.3484), 6: (1.2373, 14.4494)}  # 2.5 and 97.5 % quantiles of chi-square
 TABLE = {True: 6, False: 40}  # clips of HandyPriors' table, quick or not
+CONTACT = 94  # and of its eq. 9 over vertices, which needs a fit of each hand
 
 
 def run(quick: bool = False, **_: Any) -> dict[str, Any]:
@@ -61,6 +63,8 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         "object_nees_in_band_fraction": inside["object_inside"],
     }
     metrics |= hidden_metrics(hidden) | table(motions, TABLE[quick])
+    if not quick:
+        metrics |= beside(motions, CONTACT)
     rows = {h["name"]: [round(1e3 * h["carried"][0], 1), round(float(np.degrees(h["carried"][1])), 1)] for h in hidden}
     found = {"metrics": metrics, "subset": [m.name for m in motions], "hidden_mm_deg_by_clip": rows, "notes": notes}
     return found | {"published": {"handypriors_table1": PUBLISHED}, "seconds": time.perf_counter() - began}
@@ -122,14 +126,6 @@ def compare(estimate: HandObjectEstimate, motion: RealMotion, k: int, seen: Sigh
             for name, value in (("", e), ("raw_", r)):
                 out[f"{name}position"].append(np.linalg.norm(value[:3]))
                 out[f"{name}turn"].append(np.linalg.norm(value[3:]))
-
-
-def pose_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry) -> np.ndarray:
-    """(6,) from the estimate to the nearest equivalent of the truth: m, and rotation vector in the world."""
-    true = nearest_equivalent(symmetry, true, estimated[3:])
-    return np.concatenate(
-        [true[:3] - estimated[:3], single.log(single.multiply(true[3:], single.conjugate(estimated[3:])))]
-    )
 
 
 def hide(motion: RealMotion, seed: int) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ import numpy as np
 from dexhot.datasets.library import load_clip, splits
 from dexhot.errors import NotFoundError
 from dexhot.geometry import single
+from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_symmetry
 from dexhot.paths import cache_dir
@@ -126,3 +127,11 @@ def noisy(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A pose (7,) with the detector's noise."""
     q = single.multiply(single.exp(rng.normal(0, ROTATION, 3)), pose[3:])
     return np.concatenate([pose[:3] + rng.normal(0, POSITION, 3), q])
+
+
+def pose_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry) -> np.ndarray:
+    """(6,) from the estimate to the nearest equivalent of the truth: m, and rotation vector in the world."""
+    true = nearest_equivalent(symmetry, true, estimated[3:])
+    return np.concatenate(
+        [true[:3] - estimated[:3], single.log(single.multiply(true[3:], single.conjugate(estimated[3:])))]
+    )

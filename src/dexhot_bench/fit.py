@@ -25,7 +25,7 @@ from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
 from dexhot_bench import fit_body, fit_contact, fit_robot
-from dexhot_bench.fit_clips import CLIPS, PARAMETRIC, Clip, Sight, has_grab, rendered
+from dexhot_bench.fit_clips import CLIPS, PARAMETRIC, TURN, Clip, Sight, has_grab, rendered
 from dexhot_bench.fit_errors import Metrics, errors
 from dexhot_bench.fit_rows import (
     FEW_CLIPS,
@@ -119,21 +119,22 @@ class Clips:
     """Rendered clips; the last few are kept, for rows that want the same ones."""
 
     frames: int
-    kept: dict[tuple[int, int], Clip] = field(default_factory=dict)
+    kept: dict[tuple[int, int, float], Clip] = field(default_factory=dict)
 
-    def get(self, k: int, hands: int) -> Clip:
-        """The k-th clip of one or two hands. Raises UnrenderedError where it cannot be rendered."""
-        if (hands, k) not in self.kept:
+    def get(self, k: int, hands: int, turn: float = 0.0) -> Clip:
+        """The k-th clip of one or two hands, by a camera that went round by `turn` degrees. Raises UnrenderedError
+        where it cannot be rendered."""
+        if (hands, k, turn) not in self.kept:
             if len(self.kept) == FEW_CLIPS:
                 self.kept.pop(next(iter(self.kept)))
             try:
-                clip = rendered(k, self.frames, hands)
+                clip = rendered(k, self.frames, hands, turn)
             except (ClipError, NotFoundError) as e:
                 raise UnrenderedError(str(e).splitlines()[0]) from e
-            self.kept[hands, k] = clip
+            self.kept[hands, k, turn] = clip
             with suppress(ClipError):
                 fitted(clip.middle(3), load_recipe("default"), Sight())  # compiles
-        return self.kept[hands, k]
+        return self.kept[hands, k, turn]
 
 
 def slow(row: TableRow) -> bool:
@@ -165,17 +166,18 @@ def cell(row: TableRow, clip: str) -> str:
 
 def fit_one(clips: Clips, row: TableRow, k: int) -> Metrics:
     """A cell of a recipe on a rendered clip. Raises ClipError where it cannot be measured."""
-    return fitted(clips.get(k, row.sight.hands).middle(row.frames), row.recipe, row.sight)
+    turns = [TURN] if row.sight.views == 2 else []
+    clip, *beside = (clips.get(k, row.sight.hands, turn).middle(row.frames) for turn in (0.0, *turns))
+    return fitted(clip, row.recipe, row.sight, beside)
 
 
-def fitted(clip: Clip, recipe: Recipe, sight: Sight) -> Metrics:
-    """Metrics of one clip."""
+def fitted(clip: Clip, recipe: Recipe, sight: Sight, beside: Sequence[Clip] = ()) -> Metrics:
+    """Metrics of one clip, in its camera's frame; `beside`: the same moments by other cameras."""
     own = load_object(clip.truth.trajectory.object_name)
     hands = [open_hand(side) for side in clip.truth.trajectory.hands][: sight.hands]
-    evidence = sight.evidence(clip)
-    fit = fit_recording(
-        clip.recording, evidence, sight.asset(clip, own), recipe, hands, with_pose=sight.start is not None
-    )
+    views = (clip, *beside)
+    recordings, evidence = [one.recording for one in views], [sight.evidence(one) for one in views]
+    fit = fit_recording(recordings, evidence, sight.asset(clip, own), recipe, hands, with_pose=sight.start is not None)
     return errors(fit, clip.recording, clip.truth, own)
 
 

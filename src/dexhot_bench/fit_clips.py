@@ -25,6 +25,7 @@ CLIPS = [
 ]  # fmt: skip
 TWO_HANDS = [("duck_lift", 31), ("cubelarge_pass1", 32), ("headphones_pass1", 33), ("piggybank_use1", 34)]
 PARAMETRIC = [("lift", "box", 0), ("carry", "cylinder", 1)]  # where GRAB is not in the cache
+TURN = 90.0  # degrees between two cameras
 APART = 0.012  # m between the keypoints of two hands: fingers are 15 mm thick
 STAND_IN_SCALE, STAND_IN_STRETCH = 0.3, 0.15  # a stand-in's size, and the standard deviation of each axis' stretch
 
@@ -52,6 +53,7 @@ class Sight:
     """What a row sees of a clip; by default one hand, the middle level's evidence and the object's own mesh."""
 
     hands: int = 1
+    views: int = 1  # 2: by a second camera too, TURN degrees round the motion
     exact: tuple[str, ...] = ()  # "masks", "keypoints": without errors (HOMan's figure 4)
     start: tuple[float, float] | None = None  # deg and mm that the object's first pose is off (TF-HOT's figure 3)
     stand_in: bool = False  # another object of the category in place of the object's own mesh
@@ -111,8 +113,9 @@ def clip_names(hands: int = 1) -> list[str]:
     return [f"{name}-{seed}" for name, seed in (TWO_HANDS if hands == 2 else CLIPS)]
 
 
-def rendered(k: int, frames: int, hands: int = 1) -> Clip:
-    """The k-th clip. Raises ClipError or NotFoundError where it cannot be rendered."""
+def rendered(k: int, frames: int, hands: int = 1, turn: float = 0.0) -> Clip:
+    """The k-th clip, `turn`: by a camera so many degrees round the motion. Raises ClipError or NotFoundError where it
+    cannot be rendered."""
     from dexhot.datasets.parametric import generate
 
     if has_grab():
@@ -124,7 +127,7 @@ def rendered(k: int, frames: int, hands: int = 1) -> Clip:
         (trajectory, asset), name = generate(kind, shape, seed)[:2], f"{kind}-{shape}-{seed}"
     if hands == 2:
         trajectory = with_other_hand(trajectory, asset)
-    return Clip(name, *render(trajectory, asset, Options(seed=seed), frames))
+    return Clip(name, *render(trajectory, asset, Options(seed=seed, turn=turn), frames))
 
 
 def with_other_hand(clip: HandObjectTrajectory, asset: ObjectAsset) -> HandObjectTrajectory:

@@ -81,6 +81,7 @@ def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
     rows = [TableRow(name, recipe, len(CLIPS), FRAMES) for name, recipe in recipes.items()]
     rows += [few(f"{name} ({FEW_CLIPS} clips)", recipe) for name, recipe in recipes.items()]
     rows += [
+        few("default, two views", recipes["default"], Sight(views=2)),
         few("homan, independent", homan.without(INDEPENDENT)),
         few("homan, two hands", homan, two),
         few("homan, independent, two hands", homan.without(INDEPENDENT), two),

@@ -69,6 +69,7 @@ def run(
     peers: bool = False,
     structured: bool = True,
     homotopy: int = 0,
+    hand: str = "leap_right",
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
@@ -78,10 +79,10 @@ def run(
     """
     options = with_ways(options or (QUICK if quick else FULL), structured, homotopy)
     clips = clips or clips_of("quick" if quick else split)
-    folder = out or mined_dir("quick" if quick else split, profile, structured, homotopy)
+    folder = out or mined_dir("quick" if quick else split, profile, structured, homotopy, hand)
     out = check_folder(folder, "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
-    mined = run_jobs(mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor)
+    mined = run_jobs(mine_clip, [(clip, out, options, profile, hand) for clip in clips], workers, executor)
     for (clip, *_), result in track(mined, "mining", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = f"{type(result).__name__}: {result}"
@@ -96,7 +97,7 @@ def run(
     rows.sort(key=lambda row: row["clip"])
     if peers or quick:
         _add_peers([r for r in rows if peers or r["clip"] in QUICK_PEERS], out, options, workers, executor, failed)
-    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
+    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named(hand)
     told = {
         "split": "quick" if quick else split,
         "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows)),
@@ -131,20 +132,23 @@ def with_ways(options: MineOptions, structured: bool = True, homotopy: int = 0) 
     return replace(options, structured=options.structured if structured else 0, homotopy=homotopy or options.homotopy)
 
 
-def mined_dir(split: str, profile: str | None, structured: bool = True, homotopy: int = 0) -> Path:
-    """Folder of the benchmark's plans; those of other ways to mine have one of their own."""
+def mined_dir(
+    split: str, profile: str | None, structured: bool = True, homotopy: int = 0, hand: str = "leap_right"
+) -> Path:
+    """Folder of the benchmark's plans; those of other ways to mine, or of another hand, have one of their own."""
     ways = ([] if structured else ["no-structured"]) + ([f"homotopy{homotopy}"] if homotopy else [])
-    return cache_dir() / "mined" / split / "-".join([profile or load_hand("leap_right").servo, *ways])
+    ways += [] if hand == "leap_right" else [hand]
+    return cache_dir() / "mined" / split / "-".join([profile or load_hand(hand).servo, *ways])
 
 
-def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
+def mine_clip(job: tuple[str, Path, MineOptions, str | None, str]) -> bool:
     """Retarget and mine one clip into `<out>/<clip>.npz`. Returns whether an earlier run's file was kept.
 
     The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
     """
-    clip, out, options, profile = job
+    clip, out, options, profile, hand = job
     trajectory = load_clip(f"grab/{clip}")
-    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics(profile=profile))
+    setup = Setup(load_hand(hand), load_object(trajectory.object_name), load_physics(profile=profile))
     reference = retarget(trajectory, setup.hand, setup.asset, RetargetOptions(profile=profile))
     with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
         reference = place(reference, setup.hand)

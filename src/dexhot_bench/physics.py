@@ -102,7 +102,7 @@ def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> 
     out = check_folder(mined_dir("quick" if quick else "train", profile), "$DEXHOT_CACHE")
     options = QUICK if quick else FULL  # as `bench mine` makes them: whoever runs second keeps the plans
     missing = [clip for clip in clips if not planned_in(physics, out / f"{clip}.npz")]
-    list(run_jobs(mine_clip, [(clip, out, options, profile) for clip in missing], workers, "process"))
+    list(run_jobs(mine_clip, [(clip, out, options, profile, HAND) for clip in missing], workers, "process"))
     there = [(clip, out / f"{clip}.npz") for clip in sorted(clips) if planned_in(physics, out / f"{clip}.npz")]
     return [{"clip": clip, **verdicts(path, physics)} for clip, path in track(there, "judging")]
 

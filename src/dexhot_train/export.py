@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def export_policy(module: nn.Module, card: PolicyCard, path: str | Path) -> Path
             raise DexhotError(f"the network does not take {size} numbers of the card's observation ({e}).") from e
     if tuple(out.shape) != (2, joints):
         raise DexhotError(f"the network's output has the shape {tuple(out.shape)}, not (N, {joints}) of the card.")
-    content = onnx_bytes(module, seen, residual)
+    content = onnx_bytes(module, {"observation": seen, "residual": residual}, ["next_residual"])
     card = replace(card, onnx_sha256=hashlib.sha256(content).hexdigest())
     card.validate()
     with replacing(path) as temporary:
@@ -43,22 +44,26 @@ def export_policy(module: nn.Module, card: PolicyCard, path: str | Path) -> Path
     return path
 
 
-def onnx_bytes(module: nn.Module, seen: torch.Tensor, residual: torch.Tensor) -> bytes:
-    """The module as ONNX, for any number of rows; without notes on where it was made."""
+def onnx_bytes(
+    module: nn.Module, inputs: dict[str, torch.Tensor], outputs: Sequence[str], rows: Sequence[str] | None = None
+) -> bytes:
+    """The module as ONNX, for any number of rows of the inputs `rows`, all by default; without notes on where it was
+    made."""
     try:
         import onnx
     except ImportError as e:
         raise MissingExtraError("the export of a policy", "train") from e
-    rows, buffer = torch.export.Dim("rows"), io.BytesIO()
+    dimension, buffer = torch.export.Dim("rows"), io.BytesIO()
+    free = tuple({0: dimension} if rows is None or name in rows else {} for name in inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # on packages that this does not need
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's on its own deprecated parts
         program = torch.onnx.export(
             module,
-            (seen, residual),
-            input_names=["observation", "residual"],
-            output_names=["next_residual"],
-            dynamic_shapes=({0: rows}, {0: rows}),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=free,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from dexhot.datasets.parametric import generate
+from dexhot.geometry import single
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot.tracking.observations import SeenCentre, SeenKeypoints, SeenPose
 from dexhot_bench import ekf
 from dexhot_bench.ekf_table import observed
+from dexhot_bench.ekf_vertices import FINGERS, ContactVertices
 
 
 def parametric(kind: str, seed: int) -> ekf.RealMotion:
@@ -76,3 +80,29 @@ def test_errors_are_reduced_by_the_symmetry():
     symmetry = shape_symmetry(named_shape("parametric/box-56x70x91"))
     np.testing.assert_allclose(ekf.pose_error(still, flipped, symmetry), 0.0, atol=1e-9)
     assert np.linalg.norm(ekf.pose_error(still, flipped, Symmetry())) == pytest.approx(np.pi)
+
+
+def test_vertices_in_contact_move_with_their_bones():
+    """As a rigid hand does, exactly; their derivative is that of differences; and of one finger only its own move."""
+    hand = open_hand("right")
+    posed = hand.shaped().posed(HandPose.from_vector(np.zeros(51)))
+    keypoints = posed.keypoints(hand.table("mediapipe"))
+    vertices = posed.vertices[::60]
+    contact = ContactVertices(keypoints, vertices)
+    R, shift = single.matrix(single.exp([0.3, -0.5, 0.2])), np.array([0.1, 0.2, -0.1])
+    np.testing.assert_allclose(contact.at(keypoints @ R.T + shift)[0], vertices @ R.T + shift, atol=1e-9)
+    assert len(np.unique(contact.bone)) > 8
+    bent = keypoints.copy()
+    bent[8] += [0.0, 0.01, 0.01]  # the index fingertip
+    moved, J = contact.at(bent)
+    off = np.linalg.norm(moved - vertices, axis=1) > 1e-9
+    assert off.any() and (FINGERS[contact.bone[off]] == [7, 8]).all()
+    step = 1e-6
+    for k in range(63):
+        sides = []
+        for sign in (step, -step):
+            other = bent.copy()
+            other.flat[k] += sign
+            sides.append(contact.at(other)[0].ravel())
+        numeric = (sides[0] - sides[1]) / (2 * step)
+        assert np.abs(numeric - J[:, k]).max() < 0.15, k  # without the turn about a finger's own axis

@@ -13,8 +13,8 @@ from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import load_recipe
-from dexhot.geometry.poses import IDENTITY
-from dexhot.geometry.rotations import quat_angle
+from dexhot.geometry.poses import IDENTITY, make_pose
+from dexhot.geometry.rotations import quat_angle, rotvec_to_quat
 from dexhot.humans.skin import HandPose
 from dexhot.synthesis.clip import Truth
 from dexhot_bench import fit, fit_clips, fit_rows
@@ -31,7 +31,7 @@ def drawn(monkeypatch, tmp_path):
     clip = HandObjectTrajectory("tiny", recording.time, {"right": track}, ASSET.name, evidence.object_pose)
     evidence.hand_meshes = {"right": np.tile(HAND.shaped(SHAPE).posed(HandPose()).vertices, (8, 1, 1))}
     made = fit_clips.Clip("tiny", recording, evidence, Truth(clip, evidence))
-    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands: made)
+    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands, turn=0.0: made)
     monkeypatch.setattr(fit_rows, "clip_names", lambda hands: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
     monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
@@ -69,8 +69,24 @@ def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
     assert first["rows"]["other"]["frames"] == 4 and first["rows"]["other"][fit.NOT_RUN] == 0
 
 
+def test_a_row_of_two_views_sees_the_same_moments_from_the_side(drawn, monkeypatch):
+    """The second camera's clip is rendered round the motion; truth and frame are the first one's."""
+    turns, beside = [], make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))
+
+    def by_camera(k, frames, hands, turn=0.0):
+        turns.append(turn)
+        recording, evidence, _ = tiny_clip(8, seed=1, at=beside)
+        return replace(drawn, recording=recording, evidence=evidence) if turn else drawn
+
+    monkeypatch.setattr(fit, "rendered", by_camera)
+    row = replace(DEFAULT, name="default, two views", sight=fit_clips.Sight(views=2))
+    one, two = (fit.fit_one(fit.Clips(8), each, 0) for each in (DEFAULT, row))
+    assert turns == [0.0, 0.0, fit_clips.TURN] and two["hand_depth_mm"] < 0.8 * one["hand_depth_mm"]
+    assert "default, two views" in {each.name for each in fit_rows.rows_of(False)}
+
+
 def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
-    def cannot(k, frames, hands):
+    def cannot(k, frames, hands, turn=0.0):
         raise ClipError("too far away\nand more")
 
     monkeypatch.setattr(fit, "rendered", cannot)
@@ -121,7 +137,7 @@ def test_recipes_are_chosen_by_name(drawn, monkeypatch):
         fit.chosen(fit.rows_of(False), ["handy"])
     asked = []
     monkeypatch.setattr(fit, "measured", lambda row, k: asked.append((row.name, k)) or {"hand_joints_mm": 12.0})
-    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands: pytest.fail("rendered a clip"))
+    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands, turn=0.0: pytest.fail("rendered a clip"))
     found = fit.run(recipes=["contact"])
     assert asked[0] == ("contact", 0) and found["metrics"] == {"hand_joints_mm": 12.0}
     assert found["published"]["contact (table IV, ContactPose)"]["HandyPriors"]["object_vertices_mm"] == 36.4

@@ -10,7 +10,8 @@ from dexhot_bench import perceive
 
 
 def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
-    row = {"perceive_ms": 15.0, "fit_ms": 5.0, "mpjpe_mm": 9.0, "t_err_mm": 1.0} | dict.fromkeys(perceive.BOXES, 0.9)
+    row = {"perceive_ms": 15.0, "fit_ms": 5.0, "mpjpe_mm": 9.0, "t_err_mm": 1.0}
+    row |= dict.fromkeys((*perceive.BOXES, *perceive.MASKS), 0.9)
     clips = {0: type("Clip", (), {"name": "a", "middle": lambda self, n: self})()}
 
     def rendered(k, frames):
@@ -23,7 +24,9 @@ def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
     monkeypatch.setattr(perceive, "measured", lambda clip: row)
     found = perceive.run()
     assert found["notes"] == ["b: never found"] and found["metrics"]["e2e_unseen_fraction"] == 0.5
-    assert found["metrics"]["hand_ap_tracked"] == pytest.approx(0.9)
+    assert found["metrics"]["hand_ap_tracked"] == found["metrics"]["object_mask_iou"] == pytest.approx(0.9)
+    names = {name for row in found["published"].values() for name in row}
+    assert names == {*perceive.BOXES, *perceive.MASKS} <= set(found["metrics"])
     assert found["metrics"]["e2e_fps"] == pytest.approx(50) and found["metrics"]["mpjpe_e2e_mm"] == 9.0
     monkeypatch.setattr(perceive, "clip_names", lambda: ["b"])
     clips.clear()
@@ -43,3 +46,12 @@ def test_bridging_a_gap_raises_the_precision_of_boxes():
     found = perceive.box_precision(seen, tracked, true)
     assert found["hand_ap"] == pytest.approx(2 / 3) and found["hand_ap_tracked"] == 1.0
     assert found["object_ap"] == pytest.approx(2 / 3) and found["object_ap_tracked"] == 0.0
+
+
+def test_masks_are_compared_where_the_truth_shows_the_thing():
+    true, found = np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    true[0, :2], found[0, 1:3] = 1, 1  # a third in common
+    true[1, :2] = 1  # not found
+    true[2, 0], found[2, 0], found[1, 3] = 2, 2, 2  # the object is not there in frame 1
+    rows = perceive.mask_overlap(found, true)
+    assert rows == pytest.approx({"hand_mask_iou": 1 / 6, "object_mask_iou": 1.0})

@@ -84,7 +84,10 @@ def test_every_out_says_that_missing_folders_are_created():
         (["perceive", "lift.npz", "--picture", "seen.jpg"], "pictures are PNG files"),
         (["evaluate", "--controller", "planned", "--planning-seconds", "nan"], "--planning-seconds must be positive"),
         (["evaluate", "--controller", "planned", "--planning-rollouts", "-1"], "--planning-rollouts must be 0 or more"),
-        (["evaluate", "--controller", "planned", "--prior", "lift.npz"], "but a PlanPrior is needed"),
+        (
+            ["evaluate", "--controller", "planned", "--prior", "lift.npz"],
+            "lift.npz is not a prior: give its .onnx",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

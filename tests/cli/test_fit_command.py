@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dexhot.cli import main
+from dexhot.cli import fit_command, main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.geometry.poses import IDENTITY, make_pose
@@ -16,6 +16,7 @@ from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
+from dexhot.perception.bag import write_evidence
 
 
 def last_line(capsys) -> dict:
@@ -279,3 +280,14 @@ def test_a_picture_of_a_person_is_fitted(tmp_path, monkeypatch, capsys):
     assert said["human_iou"] > 0.8 and said["object_iou"] > 0.8
     assert np.allclose(read_body_start(Path("a.body.npz")).position, TRUE.position, atol=0.05)
     assert main(words) == 1 and "--force" in capsys.readouterr().err
+
+
+def test_the_evidence_may_be_the_bag_that_perceive_wrote(tmp_path):
+    from tests.tiny_clip import tiny_clip
+
+    recording, evidence, _ = tiny_clip(2)
+    path = write_evidence(evidence, tmp_path / "bag")
+    args = fit_command.Args("clip", evidence=(path,), object="none")
+    [found], asset = fit_command._seen(args, [recording])
+    assert asset is None and (found.labels == evidence.labels).all()
+    assert found.keypoints["right"] == pytest.approx(evidence.keypoints["right"], abs=1e-3, nan_ok=True)

@@ -27,6 +27,7 @@ from dexhot.evaluation.controllers import (
     summarise,
 )
 from dexhot.evaluation.score import score_on_arm
+from dexhot.metrics.rollout import touched
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
 from dexhot.planning.prior import unfitted
@@ -446,3 +447,36 @@ def test_a_clip_is_of_the_dataset_the_hand_and_the_servo_profile_that_were_asked
     reference, setup = controllers.clip_reference("a", options)
     assert asked == ["taco/a"] and reference.hand == setup.hand.name == "allegro_right"
     assert setup.physics.servo == "dextrack" and reference.provenance["servo"] == "dextrack"
+
+
+def test_mpc_tracks_in_the_same_worlds_and_tells_what_it_simulates_per_tick(lift_reference, lift_setup):
+    options = replace(OPTIONS, controller="mpc", baselines=(), trials=1)
+    row = evaluate_reference(lift_reference, lift_setup, options)["mpc"]
+    assert row["tick_steps"] > 50 and row["tick_ms"] > 0 and row["steps"] == 0 and row["envs"] == 1
+    assert row["success_strict"] and row["perturbed"] == 1.0
+    found = summarise([{"clip": "a", "replay": row, "mpc": row}])["mpc"]
+    assert found["tick_steps_mean"] == row["tick_steps"]
+
+
+def test_a_diverged_world_of_mpc_is_a_failure(lift_reference, lift_setup, monkeypatch):
+    def diverges(controller, simulator, start, model):
+        controller.start(None)
+        raise DexhotError("diverged")
+
+    monkeypatch.setattr(controllers, "run_controller", diverges)
+    options = replace(OPTIONS, controller="mpc", baselines=(), trials=1)
+    row = evaluate_reference(lift_reference, lift_setup, options)["mpc"]
+    assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 0.0
+
+
+def test_contact_is_the_fraction_of_planned_contacts_that_are_touched(lift_reference, lift_setup, judged):
+    """The frozen hand touches none of them; one that lifts touches most."""
+    frozen, planned = judged("frozen"), judged("planned")
+    assert frozen["contact"] < 0.05 and planned["contact"] > 0.5
+    simulator = floating_simulator(lift_reference, lift_setup)
+    motion = MOTIONS["planned"](lift_reference, lift_setup, OPTIONS)
+    rollout, _ = next(controllers.motion_worlds(lift_reference, motion, simulator, lift_setup, 0))
+    wanted = lift_reference.contact > 0.5
+    assert planned["contact"] == pytest.approx((rollout.tip_contact & wanted).sum() / wanted.sum())
+    bare = replace(rollout, reference=replace(lift_reference, contact=np.zeros_like(lift_reference.contact)))
+    assert touched(bare) is None

@@ -14,6 +14,7 @@ from dexhot.data.files import save
 from dexhot.datasets import dexycb
 from dexhot.datasets.dexycb_import import get_dexycb
 from dexhot.datasets.ho3d_import import get_ho3d
+from dexhot.datasets.labelled import LabelledClip
 from dexhot.errors import ClipError, NotFoundError
 from dexhot.evaluation import fit
 from dexhot.evaluation.fit_measures import hand_errors, mask_iou, object_errors
@@ -27,6 +28,8 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes, scaled_and_moved
 from dexhot.objects.library import save_object
 from dexhot.objects.shapes import named_shape, shape_asset
+from dexhot.perception.perceive import box_of
+from dexhot.perception.protocols import HandSighting
 from dexhot.simulation.scans import make_object
 from dexhot.synthesis.files import write_bag
 
@@ -180,6 +183,32 @@ def test_frames_without_contact_are_left_out(user):
     found = fit.evaluate_clip(clip, asset, replace(part, contact_within=1.0), recipe, hand, hand.table("mano"), None)
     assert found.frames == 5 and found.left_out + found.untracked == 3  # in three frames there is no hand
     assert fit.seen_by(clip, None).object_pose.shape == (8, 7) and np.isnan(fit.seen_by(clip, None).object_pose).all()
+
+
+def test_tfhot_looks_for_keypoints_in_the_boxes_of_the_hands_masks():
+    """The other papers' detectors find the hand themselves."""
+    recording, evidence, _ = tiny_clip(3)
+    clip = LabelledClip(recording, evidence, None, ["0", "1", "2"])
+    given = []
+
+    class Boxed:
+        def __init__(self):
+            self.boxes = {}
+
+        def __call__(self, color):
+            given.append(self.boxes)
+            self.boxes = {}
+            seen = evidence.keypoints["right"][len(given) % 3 - 1]
+            return [HandSighting("right", seen[:, 3:5], 0.9, 1.0, np.zeros(21))]
+
+    seen = fit.seen_by(clip, Boxed(), protocol("tfhot").part("dexycb").boxed)
+    for box, labels in zip(given, evidence.labels, strict=True):
+        assert box["right"] == pytest.approx(box_of(labels == 1))
+    assert (seen.labels == evidence.labels).all() and np.isnan(seen.object_pose).all()
+    assert seen.keypoints["right"][0, :, 3:5] == pytest.approx(evidence.keypoints["right"][0, :, 3:5])
+    given.clear()
+    fit.seen_by(clip, Boxed(), protocol("handypriors").part("dexycb").boxed)
+    assert given == [{}] * 3
 
 
 def test_homan_on_a_small_copy_with_the_released_hands(user, capsys):

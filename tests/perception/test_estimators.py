@@ -9,22 +9,26 @@ from dexhot.data.recording import Recording
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 
 pytest.importorskip("numba")
-from tests.lab_estimators import HAND, POSE, THING, LabHands, LabMasks, LabPoses, sighting
+from tests.lab_estimators import HAND, POSE, THING, LabHands, LabMasks, LabMeshes, LabPoses, sighting
 
 from dexhot.cli import perceive_command
 from dexhot.data.files import load
 from dexhot.data.types import Evidence
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import recording as recordings
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
 from dexhot.objects import library
 from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.perception import estimators
 from dexhot.perception.boxed_hands import BoxedHands
 from dexhot.perception.followed_masks import KnownMasks
 from dexhot.perception.hand_landmarks import LandmarkHands, _distinct, next_crop
+from dexhot.perception.hand_meshes import KeypointMesh, MeshRows, as_kept
 from dexhot.perception.object_track import RETRY, object_track
 from dexhot.perception.perceive import box_of, perceive
 from dexhot.perception.prompts import prompts_of
+from dexhot.perception.protocols import HandSighting, MeshSighting
 from dexhot.perception.weights import weights_dir
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
@@ -238,6 +242,52 @@ def test_two_boxes_of_one_hand_are_one_hand():
     assert [hand.side for hand in hands(np.zeros((480, 640, 3), np.uint8))] == ["right"]
 
 
+def test_meshes_of_a_regressor_are_kept_with_their_topology():
+    given = [MeshSighting("open", np.full((760, 3), float(k))) for k in range(2)]
+    hands = LabHands(iter([[sighting()], [sighting(by=250)], [sighting()]]))  # the second is another one's hand
+    evidence, _ = perceive(clip(), hands, None, "right", meshes=LabMeshes(given[0], given[1], None))
+    kept = evidence.hand_meshes["right"]
+    assert kept.shape == (3, 760, 3) and (kept[0] == 0).all() and np.isnan(kept[1:]).all()
+    assert evidence.provenance["hand_meshes"] == {"right": "open"}
+    without, _ = perceive(clip(), LabHands(), None, "right")
+    assert without.hand_meshes == {} and "hand_meshes" not in without.provenance
+
+
+def test_meshes_of_every_topology_become_manos_or_the_open_hands(monkeypatch, tmp_path):
+    hand = open_hand("left")
+    pose = np.zeros(51)
+    pose[:6] = 0.2, 1.0, 0.3, 0.1, -0.05, 0.6
+    true = hand.shaped(np.full(10, 0.3)).posed(HandPose.from_vector(pose))
+    topology, vertices = as_kept(MeshSighting("open", parameters=np.r_[pose, np.full(10, 0.3)]), "left")
+    assert topology == "open" and vertices == pytest.approx(true.vertices)
+    seen = MeshSighting("soma", np.zeros((718, 3)), keypoints=true.keypoints(hand.table("mano")))
+    topology, vertices = as_kept(seen, "left")
+    assert topology == "open" and np.linalg.norm(vertices - true.vertices, axis=1).mean() < 0.005
+    assert as_kept(MeshSighting("mano", np.ones((778, 3))), "right")[0] == "mano"
+    monkeypatch.setattr("dexhot.humans.mano.config_dir", lambda: tmp_path)
+    for mesh, words in (
+        (MeshSighting("mano", parameters=np.zeros(61)), r"MANO_RIGHT\.pkl does not exist"),
+        (MeshSighting("soma", np.zeros((718, 3))), "needs its 21 keypoints; one without is of mano or open"),
+        (MeshSighting("mano"), "neither vertices nor parameters"),
+        (MeshSighting("mano", np.full((778, 3), np.nan)), r"\(778, 3\); .*finite"),
+    ):
+        with pytest.raises(DexhotError, match=words):
+            as_kept(mesh, "right")
+    rows = MeshRows()
+    rows.take(MeshSighting("open", np.zeros((760, 3))), "right")
+    with pytest.raises(DexhotError, match="are open's and mano's"):
+        rows.take(MeshSighting("mano", np.zeros((778, 3))), "right")
+
+
+def test_the_default_mesh_is_the_hand_of_the_keypoints():
+    hand = open_hand("right")
+    pose = HandPose.from_vector([0.3, 2.6, 0.4, 0.0, 0.02, 0.6, *np.zeros(45)])
+    true = hand.shaped().posed(pose)
+    pixels = CAMERA.project(true.keypoints(hand.table("mediapipe")))
+    [mesh] = KeypointMesh()(CAMERA, None, [HandSighting("right", pixels, 0.9, 1.0, np.zeros(21))])
+    assert mesh.topology == "open" and np.linalg.norm(mesh.vertices - true.vertices, axis=1).mean() < 0.02
+
+
 def test_prompts_are_clicks_or_one_box_of_hands_and_object():
     found = prompts_of(["object:1,2", "right:0,0,9,9", "object:3,4"])
     assert found["object"].tolist() == [[1, 2], [3, 4]] and found["right"].tolist() == [0, 0, 9, 9]
@@ -262,7 +312,7 @@ def command(tmp_path, monkeypatch, capsys):
     return run
 
 
-LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses")}
+LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes")}
 
 
 def test_the_command_takes_a_labs_estimators(command):
@@ -270,7 +320,7 @@ def test_the_command_takes_a_labs_estimators(command):
     assert ((evidence.labels == 2) == mask_of(THING)).all() and figures["object_frames"] == 3
     assert evidence.object_pose[0, :3] == pytest.approx(POSE[:3, 3])
     assert evidence.provenance["prompts"] == {"object": [[440, 330], [450, 340]]}
-    assert evidence.provenance["estimators"] == LAB
+    assert evidence.provenance["estimators"] == LAB and (evidence.hand_meshes["right"][2] == 2.0).all()
 
 
 def test_the_command_names_what_is_missing_and_where_it_goes(command):

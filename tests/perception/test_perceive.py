@@ -20,6 +20,7 @@ from dexhot.perception.perceive import (
     SeenHand,
     in_space,
     judge,
+    keypoints_of,
     of_track,
     perceive,
 )
@@ -155,7 +156,7 @@ def test_of_two_sightings_on_a_track_the_better_one_is_the_hand_and_what_is_the_
         SeenHand(0, fair, np.full((21, 6), 2.0), np.array([2])),
         SeenHand(1, good, np.full((21, 6), 3.0), np.array([3])),  # where the track is not known
     ]
-    keypoints = of_track(sightings, track, labels, LABEL["right"], seen)
+    keypoints = keypoints_of(of_track(sightings, track, labels, LABEL["right"], seen), 2)
     assert (keypoints[0] == 1.0).all() and np.isnan(keypoints[1]).all() and seen.beside == 2
     assert labels.reshape(2, -1)[:, :4].tolist() == [[OBJECT, LABEL["right"], 0, 0], [0, 0, 0, 0]]
 

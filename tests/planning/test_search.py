@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.errors import DexhotError
-from dexhot.planning.prior import Prior, fit, load_prior, unfitted
+from dexhot.planning.prior import Gaussian, unfitted
 from dexhot.planning.search import Budget, Cancelled, PlanSearchOptions, find_plan, survived
 from dexhot.planning.structured import StructuredPlans, plan_sigma
 from dexhot.planning.trials import Trials
@@ -122,26 +121,17 @@ def test_playback_moves_with_what_was_observed_and_not_with_what_a_world_hides(t
 
 
 def test_the_first_tries_are_the_bare_reference_and_the_priors_mean():
-    prior = Prior(np.full(38, 0.01), np.diag(plan_sigma(16) ** 2))
+    prior = Gaussian(np.full(38, 0.01), np.diag(plan_sigma(16) ** 2))
     plans = prior.draw(5, np.random.default_rng(0))
     assert not plans[0].any() and (plans[1] == 0.01).all() and plans[2:].std() > 0.01
 
 
-def test_a_fitted_prior_has_the_plans_mean_and_no_flat_direction():
-    plans = plan_sigma(16) * np.random.default_rng(0).standard_normal((5, 38))
-    prior = fit(plans, plan_sigma(16))
-    np.testing.assert_allclose(prior.mean, plans.mean(axis=0))
-    assert np.linalg.eigvalsh(prior.covariance).min() > 0
-    with pytest.raises(DexhotError, match="2 plans or more"):
-        fit(plans[:1], plan_sigma(16))
-
-
-def test_a_prior_for_another_hand_is_refused(lift_reference, tmp_path):
-    from dexhot.data.files import save
-    from dexhot.data.types import PlanPrior
-
-    other = PlanPrior("p", "other", ["a", "b"], np.zeros(10), np.eye(10))
-    path = save(other, tmp_path / "p.npz")
-    with pytest.raises(DexhotError, match="is for other"):
-        load_prior(str(path), lift_reference)
-    assert not load_prior("none", lift_reference).mean.any()
+def test_every_try_is_recorded_with_its_world_and_cost(trials, space):
+    told = []
+    worlds = bad_worlds(trials, 3)
+    record = lambda plans, in_, cost, strict: told.append((plans, in_, cost, strict))  # noqa: E731
+    found = find_plan(trials, space, unfitted(16), worlds, Budget(30), SMALL, record=record)
+    assert sum(len(plans) for plans, *_ in told) == found.rollouts
+    assert all(len(plans) == len(in_) == len(cost) == len(strict) for plans, in_, cost, strict in told)
+    assert {id(world) for _, in_, *_ in told for world in in_} == {id(world) for world in worlds}
+    assert min(cost.min() for *_, cost, _ in told) <= found.cost

@@ -14,6 +14,7 @@ from dexhot.datasets.parametric import generate
 from dexhot.errors import ClipError, NotFoundError
 from dexhot.fitting.frames import frames_of
 from dexhot.geometry.poses import compose, inverse, transform
+from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.humans.skin import HandPose, PosedHand
@@ -85,6 +86,28 @@ def test_a_seed_gives_the_same_clip_again_and_another_seed_another(source, clip)
     assert np.array_equal(seen_a.keypoints["right"], seen_b.keypoints["right"], equal_nan=True)
     assert not np.array_equal(a.color, c.color) and not np.allclose(a.world_T_camera, c.world_T_camera)
     assert len(a.time) == 3 and np.allclose(np.diff(a.time), 0.25)
+
+
+def test_a_second_camera_sees_the_same_moments_from_the_side(source, clip):
+    """Round the vertical axis through the motion, with noise of its own."""
+    recording, evidence, truth = clip
+    beside, seen, again = render(*source, replace(SMALL, turn=90.0))
+    assert np.array_equal(beside.time, recording.time) and beside.name == f"{recording.name}-turn90"
+    assert np.allclose(again.trajectory.hands["right"].keypoints, truth.trajectory.hands["right"].keypoints)
+    assert np.allclose(again.trajectory.object_pose, truth.trajectory.object_pose)
+    views = [quat_to_matrix(one.world_T_camera[3:])[:, 2] for one in (recording, beside)]
+    assert views[0][2] == pytest.approx(views[1][2]) and views[0][:2] @ views[1][:2] == pytest.approx(0.0, abs=1e-9)
+    points = [
+        transform(one.world_T_camera, found.keypoints["right"][..., :3])
+        for one, found in ((recording, evidence), (beside, seen))
+    ]
+    gap = np.linalg.norm(np.nanmedian(points[0] - points[1], axis=1), axis=1)
+    assert np.nanmedian(gap) < 0.03  # the near skin, of two sides
+    off = [
+        one.keypoints["right"][..., 3:5] - t.evidence.keypoints["right"][..., 3:5]
+        for one, t in ((evidence, truth), (seen, again))
+    ]
+    assert not np.allclose(*off)
 
 
 def test_the_hand_stays_outside_of_the_object(source, clip):

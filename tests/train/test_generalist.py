@@ -15,6 +15,7 @@ from dexhot.data.files import load, save  # noqa: E402
 from dexhot.data.types import Demonstration, PolicyCard  # noqa: E402
 from dexhot.errors import DexhotError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
+from dexhot_train.learners import feedback  # noqa: E402, F401  # whose options are derived from the ones replaced here
 from dexhot_train.learners import generalist as module  # noqa: E402
 from dexhot_train.learners.generalist import GeneralistOptions, terms_of, train_generalist  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions  # noqa: E402

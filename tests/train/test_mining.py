@@ -370,7 +370,7 @@ def test_figures_count_a_failed_clip_as_no_success():
 @pytest.mark.data
 def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
     clip = "cylindersmall_lift"
-    assert [mine_clip((clip, tmp_path, TINY, None)) for _ in range(2)] == [False, True]
+    assert [mine_clip((clip, tmp_path, TINY, None, "leap_right")) for _ in range(2)] == [False, True]
     row = score_clip((clip, tmp_path))
     assert row["T_err_cm"] == load(tmp_path / f"{clip}.npz", Demonstration).scores["T_err_cm"]
     assert row["reachable"] and row["speed_factor"] >= 1.0 and isinstance(row["arm_strict"], bool)

@@ -39,8 +39,8 @@ COMMANDS = {
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm alone: check, recover, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, demonstrations, policy, dextrack, sim, assist, loop, leap, "
-    "franka, transport, raster, faults, fit, objectpose, perceive, ekf, teleop, video, camera",
+    "bench": "run a benchmark: retarget, physics, mine, demonstrations, policy, prior, dextrack, homotopy, sim, "
+    "assist, loop, leap, franka, transport, raster, faults, fit, objectpose, perceive, ekf, teleop, video, camera",
 }
 NESTED = {  # commands of their own whose names start as that of another one, which takes a file
     ("evaluate", "fit"): "evaluate fits: a paper's protocol on a copy of its dataset, or without truth",

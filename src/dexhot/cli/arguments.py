@@ -32,13 +32,14 @@ def options_of(args: Any, unsaid: tuple[str, ...]) -> list[str]:
     return [words[name] if value is True else f"{words[name]} {value}" for name, value in given.items()]
 
 
-def policy_out(out: Path, force: bool) -> Path:
-    """The .onnx file to write a policy to. Raises DexhotError where a file is there that is not ours, without force."""
+def policy_out(out: Path, force: bool, kind: str = "dexhot/policy") -> Path:
+    """The .onnx file to write a policy to, or another network whose card is of `kind`. Raises DexhotError where a file
+    is there that is not ours, without force."""
     from dexhot.data.files import check_out
 
     out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
     card = out.with_suffix(".json")
-    check_out(card, "dexhot/policy", force)
+    check_out(card, kind, force)
     if out.exists() and not card.exists() and not force:
         raise DexhotError(f"{out} has no card ({card.name}), so it is not ours; give another --out, or --force.")
     return out

@@ -20,7 +20,9 @@ BENCHMARKS = {
     "mine": "dexhot_bench.mine",
     "demonstrations": "dexhot_bench.demonstrations",
     "policy": "dexhot_bench.policy",
+    "prior": "dexhot_bench.prior",
     "dextrack": "dexhot_bench.dextrack",
+    "homotopy": "dexhot_bench.homotopy",
     "sim": "dexhot_bench.sim",
     "assist": "dexhot_bench.assist",
     "loop": "dexhot_bench.loop",
@@ -38,6 +40,12 @@ BENCHMARKS = {
     "camera": "dexhot_bench.camera",
 }
 DEXTRACK = ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15")  # tables; 2, 7 and 8 are a campaign's
+OPTIONS = {  # benchmarks -> options that are theirs alone
+    ("dextrack",): ("dataset", "envs", "plain", "policies", "flywheel", "campaign"),
+    ("homotopy",): ("generator", "both", "seen"),
+    ("dextrack", "homotopy"): ("paths", "clips"),
+    ("mine", "dextrack", "homotopy"): ("hand",),
+}
 RESUMABLE = ("fit", "assist", "video", "camera")  # they keep what is measured, and go on with the rest
 
 
@@ -52,7 +60,9 @@ class Args:
             "mine",
             "demonstrations",
             "policy",
+            "prior",
             "dextrack",
+            "homotopy",
             "sim",
             "assist",
             "loop",
@@ -94,13 +104,16 @@ class Args:
     steps: int = 0
     """assist: control steps of PPO for each agent of tables II to IV, whose cells are null without."""
     table: Annotated[str | None, shown("TABLE")] = None
-    """assist (I to IV), dextrack (1, 4 to 6, 9 to 13, 15): this table of the paper alone."""
+    """assist (I to IV), dextrack (1, 4 to 6, 9 to 13, 15): this table of the paper alone; homotopy (a to
+    d): this test."""
     dataset: Annotated[str, shown("DATASET")] = ""
     """dextrack: grab (default), or grab-full or taco where they are imported."""
     envs: int = 20
     """dextrack: perturbed worlds per clip; the paper has 1,000."""
     hand: Annotated[str, shown("HAND")] = ""
-    """dextrack: the robot hand; default: allegro_right, the paper's in simulation."""
+    """mine, homotopy: the robot hand, default leap_right; dextrack: allegro_right, the paper's in simulation."""
+    plain: bool = False
+    """dextrack: references by DexTrack's retargeting (eq. 5-7) alone, as its rows have them; default: ours."""
     policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
     """dextrack: policies (.onnx) as rows: ppo_tracking, ppo_omnigrasp, without_data_homotopy, without_data, ours;
     both_ppo_tracking, both_ours (table 4); fraction_0.1 (table 6)."""
@@ -108,8 +121,16 @@ class Args:
     """dextrack: of `dexhot train flywheel`: its last controller as ours, --fractions (table 6), hours (table 10)."""
     campaign: Annotated[Path | None, shown("FOLDER")] = None
     """dextrack: of `dexhot evaluate --rig`, for table 13."""
+    paths: Annotated[Path | None, shown("FOLDER")] = None
+    """homotopy: folder of its searches, which resume; dextrack: the same, for table 9; default: table9 in the cache."""
+    generator: Annotated[Path | None, shown("FILE")] = None
+    """homotopy: generator.npz of GRAB's paths (`dexhot train generator`), for the tests a to c."""
+    both: Annotated[Path | None, shown("FILE")] = None
+    """homotopy: one of GRAB's and TACO's paths, for the test d."""
+    seen: Annotated[tuple[Path, ...], shown("FOLDER ...")] = ()
+    """homotopy: folders of the searches that --generator was trained on, whose clips are left out of the test a."""
     clips: int = 0
-    """dextrack: of each split the first so many clips; 0: all."""
+    """dextrack: of each split the first so many clips, 0: all; homotopy: at most so many tasks per test, 0: 50."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
@@ -156,7 +177,7 @@ def run(args: Args) -> None:
         raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
-    if args.profile and args.name not in ("mine", "physics", "dextrack"):
+    if args.profile and args.name not in ("mine", "physics", "dextrack", "homotopy"):
         raise DexhotError(
             "--profile belongs to `dexhot bench mine`, `dexhot bench physics` and `dexhot bench dextrack`."
         )
@@ -170,14 +191,15 @@ def run(args: Args) -> None:
         raise DexhotError("--no-structured and --homotopy belong to `dexhot bench mine`.")
     if (args.experts or args.steps) and args.name != "assist":
         raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
-    tables = {"assist": ("I", "II", "III", "IV"), "dextrack": DEXTRACK}
+    tables = {"assist": ("I", "II", "III", "IV"), "dextrack": DEXTRACK, "homotopy": ("a", "b", "c", "d")}
     if args.table and args.table not in tables.get(args.name, ()):
         known = "; ".join(f"`dexhot bench {name}`: {', '.join(its)}" for name, its in tables.items())
         raise DexhotError(f"no table {args.table} of {args.name}; tables: {known}.")
-    papers = (args.dataset, args.hand, args.policies, args.flywheel, args.campaign, args.clips, args.envs != 20)
-    if any(papers) and args.name != "dextrack":
-        mine = "--dataset, --envs, --hand, --policies, --flywheel, --campaign and --clips"
-        raise DexhotError(f"{mine} belong to `dexhot bench dextrack`.")
+    for names, options_given in OPTIONS.items():
+        given_here = [name for name in options_given if getattr(args, name) not in (None, "", (), 0, Args.envs)]
+        if given_here and args.name not in names:
+            known = ", ".join(f"`dexhot bench {name}`" for name in names)
+            raise DexhotError(f"{', '.join(f'--{name}' for name in given_here)} belong to {known}.")
     at_least(0, steps=args.steps, clips=args.clips, envs=args.envs, homotopy=args.homotopy)
     if args.table and args.quick:
         raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
@@ -203,6 +225,11 @@ def run(args: Args) -> None:
         "policies": named_policies(args.policies),
         "flywheel": args.flywheel,
         "campaign": args.campaign,
+        "plain": args.plain,
+        "paths": args.paths,
+        "generator": args.generator,
+        "both": args.both,
+        "seen": args.seen,
         "clips": args.clips,
     }
     given |= {"envs": args.envs} if args.name == "dextrack" and not args.quick else {}

@@ -50,8 +50,8 @@ class Args:
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
     controller: Annotated[
-        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"],
-        shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
+        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration", "mpc"],
+        shown("{kinematic,replay,constant,planned,subsequences,demonstration,mpc}"),
     ] = ""
     """Without a file: evaluate this controller on clips, beside its baselines."""
     plain: bool = False
@@ -84,12 +84,14 @@ class Args:
     """Controller: seed of the planning."""
     baselines: Annotated[tuple[str, ...], shown("NAME ...")] = BASELINES
     """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
-    frames at a time, after DGrasp), planned, demonstration (--demonstrations)."""
+    frames at a time, after DGrasp), planned, demonstration (--demonstrations), mpc (plans at each tick)."""
     policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
     """Controller: further rows, each a policy (.onnx) under a name of its own, as the learned baselines."""
     demonstrations: Annotated[str, shown("FOLDER")] = ""
     """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
     as tracking results."""
+    report: Annotated[Path | None, shown("FOLDER")] = None
+    """Controller: write a page with figures, a row per clip, and film strips of the clips on which it fails most."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
     rig: Annotated[Literal["", "real", "sim-wire", "sim"], shown("{real,sim-wire,sim}")] = ""
@@ -143,8 +145,8 @@ def run(args: Args) -> None:
         raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
-    if args.scores or args.policies:
-        raise DexhotError("--scores and --policies belong to --controller, or a policy.")
+    if args.scores or args.policies or args.report:
+        raise DexhotError("--scores, --policies and --report belong to --controller, or a policy.")
     if args.file is None:
         raise DexhotError("give a FILE to evaluate, or --controller planned --split test.")
     if args.out:
@@ -194,8 +196,9 @@ def _evaluate_controller(args: Args) -> None:
 
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.data.disk import check_folder
     from dexhot.data.files import load
-    from dexhot.data.types import PlanPrior
+    from dexhot.data.types import PriorCard
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import (
         EvaluationOptions,
@@ -208,7 +211,8 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.evaluation.kept_rows import evaluate_kept
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.metrics.task_scores import generalization_score
-    from dexhot.progress import track
+    from dexhot.planning.prior import prior_files
+    from dexhot.progress import progress, track
     from dexhot.robots.robot_hand import load_hand
     from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.mining.executor import run_jobs
@@ -226,11 +230,14 @@ def _evaluate_controller(args: Args) -> None:
         False,
     ):
         raise DexhotError("--reference is made already: leave out --dataset, --hand, --profile and --plain.")
+    if args.report and args.reference is not None:
+        raise DexhotError("--report shows clips of a split; leave out --reference.")
+    folder = check_folder(args.report, "--report") if args.report else None
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
-        load(args.prior, PlanPrior)  # refused before the work if it is not one
+        load(prior_files(args.prior)[1], PriorCard)  # refused before the work if it is not one
     policy, feedback = (_network(path) for path in (args.file, args.feedback))
     policies = named_policies(args.policies)
     check_names(args.baselines, tuple(name for name, _ in policies))
@@ -296,6 +303,15 @@ def _evaluate_controller(args: Args) -> None:
     if told:
         for line in _score_lines(told):
             console.print(line, highlight=False, soft_wrap=True)
+    if folder:
+        from dexhot.report.gallery import write_gallery
+
+        title, shown_name = f"{options.controller} on {where}", "feedback" if feedback else options.controller
+        with progress("film strips", counted=True) as job:
+            page = write_gallery(
+                folder, title, rows, figures, shown_name, options, lambda done, total: job(done, total)
+            )
+        console.print(f"written to {page}", highlight=False, soft_wrap=True)
     if args.json:
         what = {"dataset": dataset, "split": args.split, "hand": args.hand, "profile": args.profile}
         what["reference_kind"] = kinds
@@ -380,7 +396,7 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         chosen = {n: f for n, f in figures.items() if bool(f["steps_mean"] or f["tick_steps_mean"]) == simulates}
         if not chosen:
             continue
-        how = "simulating before the start" if simulates else "without simulation at run time"
+        how = "simulating before the start, or per tick" if simulates else "without simulation at run time"
         table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
         some = chosen.values()
         lines: dict[str, Any] = {
@@ -398,7 +414,7 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         if any("n_placed" in f for f in chosen.values()):
             lines["strict on the arm, of those placed"] = lambda f: _of(f, "arm_strict", "n_placed")
             lines["  of those strict on the hand"] = lambda f: _of(f, "arm_strict_of_strict", "n_placed_strict")
-        for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
+        for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "contact", "penetration_mm"):
             lines[f"{name}: median; mean"] = lambda f, n=name: (
                 f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
             )

@@ -29,8 +29,8 @@ class Args:
     """Change these settings of the recipe."""
     model: Literal["open", "mano"] = "open"
     """The hand model; errors of hand vertices and HO-3D's submission need mano."""
-    keypoints: Literal["detector", "truth"] = "detector"
-    """Protocol: 2D keypoints of the embedded detector, or of the truth, as an upper bound."""
+    keypoints: Literal["detector", "rtmpose", "truth"] = "detector"
+    """Protocol: 2D keypoints of the embedded detector, of RTMPose-hand, or of the truth, as an upper bound."""
     object: Annotated[str | None, shown("NAME")] = None
     """Recordings: the object (`dexhot object list`); default: the evidence's; "none": the hand alone."""
     evidence: Annotated[tuple[Path, ...], shown("FILE.npz ...")] = ()
@@ -86,7 +86,9 @@ def _protocol(args: Args) -> dict[str, Any]:
     from dexhot.evaluation import fit
     from dexhot.evaluation.fit_protocols import protocol
     from dexhot.fitting.recipe import load_recipe
+    from dexhot.perception.estimators import hands_of
     from dexhot.perception.hand_landmarks import LandmarkHands
+    from dexhot.perception.protocols import HandKeypoints
     from dexhot.progress import track
 
     if args.path is None:
@@ -102,7 +104,9 @@ def _protocol(args: Args) -> dict[str, Any]:
     assets = fit.objects_of(chosen, dataset)
     if not chosen:
         raise DexhotError(f"{args.path} has none of the clips of {rules.name}: {part.split}.")
-    hands = LandmarkHands(count=1) if args.keypoints == "detector" else None
+    hands: HandKeypoints | None = None
+    if args.keypoints != "truth":
+        hands = LandmarkHands(count=1) if args.keypoints == "detector" else hands_of(args.keypoints, boxed=part.boxed)
     hand = _hand(args.model, part.sides[0])
     table = hand.table("mano")
     results, failed = [], {}

@@ -84,8 +84,9 @@ def _controller(args: Any) -> dict[str, str]:
     """The graph's arguments of our controller: `planned`, or the network of --policy."""
     from dexhot.cli.arguments import at_least
     from dexhot.data.files import load
-    from dexhot.data.types import PlanPrior
+    from dexhot.data.types import PriorCard
     from dexhot.errors import DexhotError
+    from dexhot.planning.prior import prior_files
 
     if args.policy:
         return {"controller": "policy", "policy": str(args.policy.resolve())}
@@ -95,7 +96,7 @@ def _controller(args: Any) -> dict[str, str]:
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
-        load(args.prior, PlanPrior)
+        load(prior_files(args.prior)[1], PriorCard)
     found = {"controller": "planned", "planning_seconds": f"{args.planning_seconds:g}"}
     found |= {"planning_rollouts": str(args.planning_rollouts)} if args.planning_rollouts else {}
     return found | ({"prior": args.prior} if args.prior else {})

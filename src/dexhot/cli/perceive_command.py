@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import at_least, shown
-from dexhot.perception.estimators import EMBEDDED, HANDS, MASKS, POSES
+from dexhot.perception.estimators import EMBEDDED, HANDS, MASKS, MESHES, NONE, POSES
 
 if TYPE_CHECKING:
     from dexhot.perception.prompts import Prompts
@@ -31,6 +31,8 @@ class Args:
     """Estimator of masks; all but the embedded one follow what is prompted, and the hands of the first frame."""
     poses: Annotated[str, shown("|".join((*POSES, "MODULE:FUNCTION")))] = EMBEDDED
     """Estimator of the object's pose."""
+    meshes: Annotated[str, shown("|".join((*MESHES, "MODULE:FUNCTION")))] = NONE
+    """Coarse hand meshes, from which the recipes homan and handypriors start; none: they start from the keypoints."""
     start: int = 0
     """First frame."""
     count: Annotated[int | None, shown("N")] = None
@@ -82,13 +84,16 @@ def run(args: Args) -> None:
     hands = estimators.hands_of(args.hands, args.side, boxed)
     segmenter = estimators.segmenter_of(args.masks)
     poses = estimators.poses_of(args.poses, asset, recording.intrinsics)
+    meshes = estimators.meshes_of(args.meshes)
     track = object_track(asset, recording.intrinsics, prompts.get("object")) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
-    evidence, seen = perceive(recording, hands, track, args.side, numbers, prompts, segmenter=segmenter, poses=poses)
+    evidence, seen = perceive(
+        recording, hands, track, args.side, numbers, prompts, segmenter=segmenter, poses=poses, meshes=meshes
+    )
     took = time.perf_counter() - began
     evidence.provenance["object"] = args.object or ""
-    evidence.provenance["estimators"] = {"hands": args.hands, "masks": args.masks, "poses": args.poses}
+    evidence.provenance["estimators"] = {what: getattr(args, what) for what in ("hands", "masks", "poses", "meshes")}
     save(evidence, out)
     figures: dict[str, Any] = {
         "frames": len(recording),

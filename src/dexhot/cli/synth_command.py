@@ -28,6 +28,8 @@ class Args:
     """Width of the pictures, px."""
     height: int = 480
     """Height of the pictures, px."""
+    turn: float = 0.0
+    """Go round the motion by so many degrees from where the seed has the camera: a second view for `dexhot fit A B`."""
     frames: Annotated[int | None, shown("N")] = None
     """Only this many frames, from the middle of the grasp. Default: all that are in view."""
     speed: float = 1.0
@@ -65,11 +67,13 @@ def run(args: Args) -> int:
     at_least(32, width=args.width, height=args.height)
     if not 1.0 <= args.rate <= 240.0:
         raise DexhotError(f"--rate must be 1 to 240 frames per second, not {args.rate:g}.")
+    if not -360.0 < args.turn < 360.0:
+        raise DexhotError(f"--turn must be more than -360 and less than 360 degrees, not {args.turn:g}.")
     if not (0.1 <= args.speed <= 1.0 and 0.0 <= args.pause <= 10.0):
         raise DexhotError(f"--speed must be 0.1 to 1 and --pause 0 to 10 s, not {args.speed:g} and {args.pause:g}.")
     names = expanded(args.clips)
     check_folder(args.out, "--out")
-    options = Options(args.seed, args.level, args.rate, args.width, args.height)
+    options = Options(args.seed, args.level, args.rate, args.width, args.height, args.turn)
     made, kept, left_out = [], [], {}
     with progress(f"{len(names)} clips" if len(names) > 1 else names[0]) as job:
         for number, name in enumerate(names):
@@ -78,14 +82,15 @@ def run(args: Args) -> int:
             pace = {"speed": args.speed, "pause": args.pause}
             own = pace == {"speed": 1.0, "pause": 0.0}
             paced_by = "" if own else f"-speed{args.speed:g}-pause{args.pause:g}"
-            folder = args.out / f"{clip.name.replace('/', '-')}{side}{paced_by}-seed{args.seed}-{args.level}"
+            turned = f"-turn{args.turn:g}" if args.turn else ""
+            folder = args.out / f"{clip.name.replace('/', '-')}{side}{paced_by}-seed{args.seed}-{args.level}{turned}"
             settings: dict[str, Any] = {
                 "clip": clip.name,
                 "side": args.side,
                 "frames": args.frames,
                 "dexhot": __version__,
             }
-            settings |= {} if own else pace
+            settings |= ({} if own else pace) | ({"turn": args.turn} if args.turn else {})
             settings |= {"seed": args.seed, "level": args.level, "rate": args.rate, "size": [args.width, args.height]}
             if folder.exists():
                 if settings_of(folder) != settings:

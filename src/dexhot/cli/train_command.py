@@ -9,6 +9,7 @@ import tyro
 from dexhot.cli.train import (
     assist,
     baseline,
+    curves,
     demonstrations,
     flywheel,
     generalist,
@@ -19,6 +20,7 @@ from dexhot.cli.train import (
     prior,
     ptf,
     ptf_report,
+    scaling,
     specialist,
     tracker,
     user_input,
@@ -28,6 +30,7 @@ Args = (
     prior.Prior
     | specialist.Specialist
     | generalist.Generalist
+    | scaling.Scaling
     | tracker.Tracker
     | baseline.Baseline
     | Annotated[object_encoder.ObjectEncoderTraining, tyro.conf.subcommand("object-encoder")]
@@ -39,12 +42,14 @@ Args = (
     | Annotated[generator.PathGenerator, tyro.conf.subcommand("generator")]
     | flywheel.Flywheel
     | user_input.UserInput
+    | curves.Curves
     | Annotated[ledger.LedgerPage, tyro.conf.subcommand("ledger")]
 )
 TRAININGS: dict[type, ModuleType] = {
     prior.Prior: prior,
     specialist.Specialist: specialist,
     generalist.Generalist: generalist,
+    scaling.Scaling: scaling,
     tracker.Tracker: tracker,
     baseline.Baseline: baseline,
     object_encoder.ObjectEncoderTraining: object_encoder,
@@ -56,6 +61,7 @@ TRAININGS: dict[type, ModuleType] = {
     generator.PathGenerator: generator,
     flywheel.Flywheel: flywheel,
     user_input.UserInput: user_input,
+    curves.Curves: curves,
     ledger.LedgerPage: ledger,
 }
 

@@ -5,7 +5,6 @@ it is zero at the start, stands still in a hold, is limited per joint, and is re
 that is not finite, or that jumps, ends the clip: no target is published, and the supervisor holds.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +21,11 @@ from dexhot.control.observation import (
     layout_of,
     pose_velocity,
 )
+from dexhot.control.onnx_file import check_sizes, onnx_files, open_onnx
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import PolicyCard, Reference
-from dexhot.errors import DexhotError, FileFormatError, MissingExtraError, UnsafePolicyError
+from dexhot.errors import DexhotError, FileFormatError, UnsafePolicyError
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.encoder import ObjectEncoder, file_hash, load_encoder
 from dexhot.objects.object_offset import object_offset
@@ -52,26 +52,11 @@ class OnnxNetwork:
     def __init__(self, path: str | Path):
         """path: of the .onnx file or of its card, which have the same name. Raises FileFormatError for a damaged file,
         or one that is not its card's; MissingExtraError without onnxruntime."""
-        try:
-            import onnxruntime
-        except ImportError as e:
-            raise MissingExtraError("a policy's network", "policy") from e
         self.path, card = policy_files(path)
         self.card = load(card, PolicyCard)
-        content = self.path.read_bytes()
-        if (found := hashlib.sha256(content).hexdigest()) != self.card.onnx_sha256:
-            raise FileFormatError(
-                f"{self.path} is not the network of {card.name}: its sha256 is {found[:12]}..., the card has "
-                f"{self.card.onnx_sha256[:12]}...; restore both files together."
-            )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # exact, and the loop's other work is near
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # its exceptions have no common base
-            raise FileFormatError(f"{self.path} is not an ONNX network that onnxruntime reads ({e}).") from e
-        self._check_signature()
+        self.session = open_onnx(self.path, self.card.name, self.card.onnx_sha256)
+        size, joints = sum(int(part["size"]) for part in self.card.observation), len(self.card.joint_names)
+        check_sizes(self.path, self.session, {"observation": size, "residual": joints}, {"next_residual": joints})
         self.encoder = self._load_encoder()
 
     def _load_encoder(self) -> ObjectEncoder | None:
@@ -86,17 +71,6 @@ class OnnxNetwork:
                 f"{str(wanted)[:12]}...; restore the files together."
             )
         return encoder
-
-    def _check_signature(self) -> None:
-        size, joints = sum(int(part["size"]) for part in self.card.observation), len(self.card.joint_names)
-        expected = {"observation": size, "residual": joints}
-        found = {i.name: i.shape[-1] for i in self.session.get_inputs()}
-        outputs = {o.name: o.shape[-1] for o in self.session.get_outputs()}
-        if found != expected or outputs != {"next_residual": joints}:
-            raise FileFormatError(
-                f"{self.path} maps {found} to {outputs}, its card says {expected} to {{'next_residual': {joints}}}; "
-                "export it again."
-            )
 
     def __call__(self, observation: np.ndarray, residual: np.ndarray) -> np.ndarray:
         fed = {"observation": observation.astype(np.float32), "residual": residual.astype(np.float32)}
@@ -116,14 +90,7 @@ def encoder_file(policy: Path) -> Path:
 
 def policy_files(path: str | Path) -> tuple[Path, Path]:
     """(.onnx, .json) of a policy named by either. Raises FileFormatError where one of them is missing."""
-    path = Path(path)
-    both = path.with_suffix(".onnx"), path.with_suffix(".json")
-    if path.suffix not in (".onnx", ".json"):
-        raise FileFormatError(f"{path} is not a policy: give its .onnx file, beside which its .json card lies.")
-    for needed in both:
-        if not needed.is_file():
-            raise FileFormatError(f"{needed} does not exist: a policy is an .onnx file and a .json card of one name.")
-    return both
+    return onnx_files(path, "policy")
 
 
 def check_card(

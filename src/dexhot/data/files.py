@@ -1,8 +1,8 @@
 """One file format for the data pipeline's dataclasses: an .npz whose `header` entry is JSON (schema, version, fields).
 
-A class without arrays (PolicyCard) is stored as JSON only, in a .json file. Nothing is pickled. A file is written
-under a temporary name and renamed, so a reader never sees a partial file. References in a file are names, or paths
-relative to the file: that of a hand.yaml is absolute in memory only (`_written_paths`, `_read_paths`).
+A class without arrays (PolicyCard, PriorCard) is stored as JSON only, in a .json file. Nothing is pickled. A file is
+written under a temporary name and renamed, so a reader never sees a partial file. References in a file are names, or
+paths relative to the file: that of a hand.yaml is absolute in memory only (`_written_paths`, `_read_paths`).
 """
 
 import json
@@ -32,8 +32,9 @@ SCHEMAS = {
     "dexhot/rollout": types.Rollout,
     "dexhot/evidence": types.Evidence,
     "dexhot/policy": types.PolicyCard,
-    "dexhot/prior": types.PlanPrior,
+    "dexhot/prior": types.PriorCard,
 }
+CARDS = (types.PolicyCard, types.PriorCard)  # JSON beside an ONNX file
 VERSION = 2
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)  # of an npz
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # top-level folders; a path outside them may be a ROS name
@@ -43,7 +44,7 @@ ABSOLUTE = re.compile(
 
 
 def save(item: Any, path: str | Path) -> Path:
-    """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a PolicyCard, is added if missing. Returns the path
+    """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a card, is added if missing. Returns the path
     written. Raises FileFormatError for invalid values, before anything is written.
     """
     schema = next((name for name, kind in SCHEMAS.items() if type(item) is kind), None)
@@ -67,9 +68,9 @@ def save(item: Any, path: str | Path) -> Path:
 
 
 def file_of(path: str | Path, kind: type) -> Path:
-    """`path` with the suffix of a file of `kind`: .npz, or .json for a PolicyCard. Raises FileFormatError for a
+    """`path` with the suffix of a file of `kind`: .npz, or .json for a card. Raises FileFormatError for a
     folder, where adding a suffix would create an unintended file beside it."""
-    path, suffix = Path(path), ".json" if kind is types.PolicyCard else ".npz"
+    path, suffix = Path(path), ".json" if kind in CARDS else ".npz"
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; name a file in it, e.g. {path / ('NAME' + suffix)}.")
     return path if path.suffix == suffix else path.with_name(path.name + suffix)

@@ -21,6 +21,9 @@ ROLLOUT_KINDS = ("floating", "arm", "live")
 ACTIONS = ("residual", "cumulative")  # of a policy: the network proposes the residual itself, or a change of it
 # Of a policy: the reference's targets; moved with the object; a user's; the playback of a plan, for `planned`.
 BASELINES = ("targets", "object_relative", "user_input", "planned")
+# Of a prior over plans: the mean alone with a wide spread; a Gaussian; the plans of the clips that are most alike; flow
+# matching on their averaged plans, or on tries in proportion to what they are worth.
+PRIORS = ("constant", "gaussian", "library", "flow", "flow_of_tries")
 OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -28,6 +31,15 @@ WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 def _check(ok: bool, what: str) -> None:
     if not ok:
         raise FileFormatError(what)
+
+
+def _check_network(sha256: str, name: str, layout: list[dict[str, Any]]) -> None:
+    """Raises FileFormatError unless a card's hash is one, and the parts of its input `name` are."""
+    whole = bool(re.fullmatch("[0-9a-f]{64}", sha256))
+    _check(whole, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
+    for part in layout:
+        whole = isinstance(part, dict) and set(part) == {"name", "size"} and int(part["size"]) > 0
+        _check(whole, f"{name} has the part {part!r}, which is not {{name, size}}.")
 
 
 def _check_series(name: str, x: np.ndarray, shape: tuple[int | None, ...]) -> None:
@@ -415,10 +427,7 @@ class PolicyCard:
 
     def validate(self) -> None:
         """Raises FileFormatError for an invalid hash or rate, or values that do not match the joints."""
-        _check(
-            bool(re.fullmatch("[0-9a-f]{64}", self.onnx_sha256)),
-            "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.",
-        )
+        _check_network(self.onnx_sha256, "observation", self.observation)
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")
         _check(self.action in ACTIONS, f"action {self.action!r} is unknown, one of {', '.join(ACTIONS)}.")
         _check(self.baseline in BASELINES, f"baseline {self.baseline!r} is unknown, one of {', '.join(BASELINES)}.")
@@ -426,30 +435,31 @@ class PolicyCard:
             values = getattr(self, name)
             whole = len(values) == len(self.joint_names) and all(np.isfinite(v) and v > 0 for v in values)
             _check(whole, f"{name} must have a positive number per joint, {len(self.joint_names)} of them.")
-        for part in self.observation:
-            whole = isinstance(part, dict) and set(part) == {"name", "size"} and int(part["size"]) > 0
-            _check(whole, f"observation has the part {part!r}, which is not {{name, size}}.")
 
 
 @dataclass
-class PlanPrior:
-    """A Gaussian over structured plans (planning/structured.py), with what it was fitted to."""
+class PriorCard:
+    """The JSON file beside the ONNX file of a prior over structured plans (planning/structured.py): what it was fitted
+    to, and the rig that it is for.
+
+    The network maps `features` (1, F) of a reference, normal `noise` (N, D) and uniform `choice` (N, 1) to `plans`
+    (N, D) and their `mean` (1, D); D = 6 + 2 per finger joint.
+    """
 
     name: str
+    kind: str  # one of PRIORS
     hand: str
     joint_names: list[str]  # of the fingers, in order
-    mean: np.ndarray  # (D,) D = 6 + 2 per finger joint
-    covariance: np.ndarray  # (D, D)
+    features: list[dict[str, Any]]  # [{"name", "size"}], in order (planning/plan_features.py)
+    onnx_sha256: str
+    servo: str = ""  # profile of the finger servos
+    physics: str = ""  # version
     training_data: list[str] = field(default_factory=list)  # clips
     terms: str = ""  # on which their data may be used
-    provenance: dict[str, Any] = field(default_factory=dict)  # command, seed, physics, servo profile
+    scores: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)  # command, seed, tries
 
     def validate(self) -> None:
-        """Raise FileFormatError for another size, or a covariance that is none."""
-        size = 6 + 2 * len(self.joint_names)
-        _check_series("mean", self.mean, (size,))
-        _check_series("covariance", self.covariance, (size, size))
-        symmetric = np.allclose(self.covariance, self.covariance.T)
-        _check(
-            symmetric and bool(np.linalg.eigvalsh(self.covariance).min() > 0), "covariance must be positive definite."
-        )
+        """Raises FileFormatError for an unknown kind, an invalid hash or layout."""
+        _check(self.kind in PRIORS, f"kind {self.kind!r} is unknown, one of {', '.join(PRIORS)}.")
+        _check_network(self.onnx_sha256, "features", self.features)

@@ -7,7 +7,7 @@ the perturbed worlds, was planned without seeing them.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import following_object
+from dexhot.control.mpc import Mpc, MpcOptions
 from dexhot.control.policy import OnnxNetwork, check_card
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
-from dexhot.data.types import RATE, Demonstration, Reference
+from dexhot.data.types import RATE, Demonstration, Reference, Rollout
 from dexhot.datasets import list_datasets, split_clips, splits
 from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
@@ -38,7 +39,7 @@ from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import RetargetOptions, plain_options, reference_kind, retarget
 from dexhot.robots.robot_hand import load_hand
-from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator, start_state
+from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator, run_controller, start_state
 from dexhot.rollouts.network import NetworkRun, run_network
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
@@ -48,8 +49,11 @@ from dexhot.simulation.setup import Setup, load_setup
 WORLDS, SEED = "worlds_v2", 424242  # the perturbed worlds that count; no search draws with this seed
 TOGETHER = 64  # worlds simulated at once
 BASELINES = ("frozen", "kinematic", "replay", "constant")
-EXTRA = ("subsequences", "demonstration")  # further baselines, which simulate before the start
+MPC = "mpc"  # simulates per tick
+EXTRA = ("subsequences", "demonstration", MPC)  # further baselines, which simulate
 NAMES = (*BASELINES[1:], "planned", *EXTRA)
+Worlds = Iterator[tuple[Rollout, bool]]  # the nominal world first; True: it failed, whatever its metrics say
+MPC_SPENT = ("seconds", "steps", "ticks")
 EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
@@ -60,10 +64,11 @@ EXPLAINED = {
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
     "demonstration": "the mined demonstration, open loop",
     "playback": "the same, object-relative",
+    MPC: "sampling control with the exact state, planning in the nominal world at each tick: an upper bound",
     "policy": "the network, which reacts to the observed object",
 }
 NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg", "reference_kind", "difficulty")  # of a row
-ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
+ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm", "contact")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
 
@@ -209,6 +214,8 @@ def _evaluated(
                 return str(e)
         row = judge_policy(reference, network, simulator, setup, options.trials, truth)
         return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
+    if name == MPC:
+        return judge_mpc(reference, simulator, setup, options.trials, options.seed, truth)
     played = "planned" if name == "feedback" else name
     if played not in motions:
         motions[played] = MOTIONS[played](reference, setup, options)
@@ -249,20 +256,105 @@ def judge_motion(
 ) -> dict[str, Any]:
     """Metrics in the nominal world, and over the perturbed ones; against `truth`, where the reference is a copy of it
     with errors."""
-    pose, judged = reference.object_pose[0], Judged(reference, truth or reference, simulator, setup)
+    judged = Judged(reference, truth or reference, simulator, setup)
+    for rollout, failed in motion_worlds(reference, motion, simulator, setup, trials):
+        judged.add(rollout, failed)
+    found = judged.row()
+    told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
+    steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
+    told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
+    return found | told | {"refused": motion.refused}
+
+
+def motion_worlds(
+    reference: Reference, motion: PlayedMotion, simulator: MujocoSimulator, setup: Setup, trials: int
+) -> Worlds:
+    """A motion played in the nominal world and in the perturbed ones."""
+    pose = reference.object_pose[0]
     for starts, models in trial_worlds(reference, simulator, trials):
         plans = []
         for state in starts:
             offset = object_offset(setup.asset.symmetry, pose, simulator.object_pose(state))
             plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
         batch = simulator.rollout(starts, np.stack(plans)[:, :-1], models)
-        states = np.concatenate([starts[:, None], batch.states], axis=1)
-        judged.add(states, np.stack(plans), batch.diverged)
-    found = judged.row()
-    told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
-    steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
-    told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
-    return found | told | {"refused": motion.refused}
+        for k, plan in enumerate(plans):
+            states = np.concatenate([starts[k : k + 1], batch.states[k]])
+            yield floating_rollout(reference, plan, states, simulator), bool(batch.diverged[k])
+
+
+def network_worlds(
+    reference: Reference,
+    network: OnnxNetwork,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    trials: int,
+    plan: np.ndarray | None = None,
+    runs: list[NetworkRun] | None = None,
+) -> Worlds:
+    """A network in the same worlds; it has failed where it was stopped. runs: to which what it saw is appended."""
+    for starts, models in trial_worlds(reference, simulator, trials):
+        run = run_network(network, reference, setup, simulator, starts, models, plan=plan)
+        if runs is not None:
+            runs.append(run)
+        for k, why in enumerate(run.unsafe):
+            rollout = floating_rollout(reference, run.commands[k], run.states[k], simulator)
+            yield rollout, bool(run.diverged[k] or why)
+
+
+def mpc_worlds(
+    reference: Reference, simulator: MujocoSimulator, trials: int, seed: int, spent: dict[str, float] | None = None
+) -> Worlds:
+    """Sampling control in the same worlds, planning in the nominal one; `spent`: CPU seconds, control steps and ticks
+    are added to it."""
+    for starts, models in trial_worlds(reference, simulator, trials):
+        for start, model in zip(starts, models):
+            controller, before, failed = Mpc(reference, simulator, MpcOptions(seed=seed)), time.process_time(), False
+            try:
+                rollout = run_controller(controller, simulator, start, model)
+            except DexhotError:  # diverged
+                failed, still = True, np.repeat(start[None], len(reference.q), axis=0)
+                rollout = floating_rollout(reference, reference.q, still, simulator)
+            finally:
+                controller.thread.shutdown()
+            if spent is not None:
+                spent["seconds"] += time.process_time() - before
+                spent["steps"] += controller.planner.control_steps
+                spent["ticks"] += len(reference.q)
+            yield rollout, failed
+
+
+def played_worlds(
+    name: str, reference: Reference, simulator: MujocoSimulator, setup: Setup, options: EvaluationOptions, trials: int
+) -> Worlds:
+    """What a controller of an evaluation does in the nominal world and the perturbed ones. Raises DexhotError where it
+    has nothing to play."""
+    networks = {"policy": options.policy, **dict(options.policies)}
+    if name in networks:
+        return network_worlds(reference, OnnxNetwork(networks[name]), simulator, setup, trials)
+    if name == MPC:
+        return mpc_worlds(reference, simulator, trials, options.seed)
+    motion = MOTIONS["planned" if name == "feedback" else name](reference, setup, options)
+    if motion.absent:
+        raise DexhotError(motion.absent)
+    if name == "feedback":
+        return network_worlds(reference, OnnxNetwork(options.feedback), simulator, setup, trials, motion.targets)
+    return motion_worlds(reference, motion, simulator, setup, trials)
+
+
+def judge_mpc(
+    reference: Reference,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    trials: int,
+    seed: int = 0,
+    truth: Reference | None = None,
+) -> dict[str, Any]:
+    """The same of sampling control, which simulates at each tick."""
+    judged, spent = Judged(reference, truth or reference, simulator, setup), dict.fromkeys(MPC_SPENT, 0.0)
+    for rollout, failed in mpc_worlds(reference, simulator, trials, seed, spent):
+        judged.add(rollout, failed)
+    per_tick = {"tick_ms": 1e3 * spent["seconds"] / spent["ticks"], "tick_steps": spent["steps"] / spent["ticks"]}
+    return judged.row() | {"seconds_cpu": 0.0, "rollouts": 0, "steps": 0, "expected": None, "refused": ""} | per_tick
 
 
 def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
@@ -283,19 +375,16 @@ def judge_policy(
     """The same of a network, which simulates nothing; `training_steps` are those of its training, from its card. A
     world in which it was stopped is no success. plan: what the network is the feedback on, and what was simulated for
     it."""
-    judged, unsafe = Judged(reference, truth or reference, simulator, setup), []
-    first: NetworkRun | None = None
-    for starts, models in trial_worlds(reference, simulator, trials):
-        run = run_network(network, reference, setup, simulator, starts, models, plan=plan.targets if plan else None)
-        judged.add(run.states, run.commands, run.diverged | np.array([bool(why) for why in run.unsafe]))
-        unsafe += run.unsafe
-        first = first or run
-    assert first is not None
+    judged, runs = Judged(reference, truth or reference, simulator, setup), list[NetworkRun]()
+    targets = plan.targets if plan else None
+    for rollout, failed in network_worlds(reference, network, simulator, setup, trials, targets, runs):
+        judged.add(rollout, failed)
     spent = []
     for t in range(len(reference.q)):
         begin = time.perf_counter()
-        network(first.observations[:1, t], first.residuals[:1, t])
+        network(runs[0].observations[:1, t], runs[0].residuals[:1, t])
         spent.append(time.perf_counter() - begin)
+    unsafe = [why for run in runs for why in run.unsafe]
     told = {
         "seconds_cpu": plan.seconds_cpu if plan else 0.0,
         "rollouts": plan.rollouts if plan else 0,
@@ -317,18 +406,16 @@ class Judged:
         self.found: list[dict[str, Any]] = []
         self.own: dict[str, Any] = {}
 
-    def add(self, states: np.ndarray, commands: np.ndarray, failed: np.ndarray) -> None:
-        """Judge worlds: states (N, T, ns), commands (N, T, 6+n), failed (N,)."""
-        for rows, plan, lost in zip(states, commands, failed):
-            metrics = self._computed(self.truth, plan, rows)
-            if not self.found:
-                same = self.truth is self.reference
-                self.own = metrics if same else self._computed(self.reference, plan, rows)
-            self.found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not lost) for n in SUCCESSES})
+    def add(self, rollout: Rollout, failed: bool) -> None:
+        """Judge a world."""
+        metrics = self._computed(rollout, self.truth)
+        if not self.found:
+            same = self.truth is self.reference
+            self.own = metrics if same else self._computed(rollout, self.reference)
+        self.found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not failed) for n in SUCCESSES})
 
-    def _computed(self, truth: Reference, plan: np.ndarray, states: np.ndarray) -> dict[str, Any]:
-        rollout = floating_rollout(truth, plan, states, self.simulator)
-        metrics: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand)
+    def _computed(self, rollout: Rollout, truth: Reference) -> dict[str, Any]:
+        metrics: dict[str, Any] = compute(replace(rollout, reference=truth), self.setup.asset, self.setup.hand)
         return metrics
 
     def row(self) -> dict[str, Any]:
@@ -342,8 +429,8 @@ class Judged:
 def check_names(baselines: tuple[str, ...], policies: tuple[str, ...] = ()) -> None:
     """Raise NotFoundError for a baseline that there is not; DexhotError for policies whose name is taken."""
     for name in baselines:
-        if name not in MOTIONS:
-            raise NotFoundError("baseline", name, MOTIONS)
+        if name not in (*MOTIONS, MPC):
+            raise NotFoundError("baseline", name, (*MOTIONS, MPC))
     taken = {*MOTIONS, *EXPLAINED, *NOT_CONTROLLERS}
     if twice := sorted({name for name in policies if name in taken or policies.count(name) > 1}):
         raise DexhotError(f"--policies: {', '.join(twice)} names another row; choose a name of its own for each.")
@@ -365,7 +452,7 @@ def mean_known(values: list[Any]) -> float | None:
 
 def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """One refusing nothing, so that the table has what it would have done; `refused` says whether it would."""
-    prior = load_prior(options.prior, reference)
+    prior = load_prior(options.prior, reference, setup.asset)
     budget = PlannedOptions(options.seconds, options.rollouts, 0.0, seed=options.seed)
     before = time.process_time()
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
@@ -377,7 +464,7 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
-    mean = load_prior(options.prior, reference).mean
+    mean = load_prior(options.prior, reference, setup.asset).mean
     if not mean.any():  # its targets are the row replay's
         return PlayedMotion(reference.q, True, absent="there is no fitted prior (--prior)")
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)

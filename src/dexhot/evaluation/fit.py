@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.datasets import dexycb, ho3d
@@ -34,6 +35,7 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import KEYPOINT_ORDER, HandPose, KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import list_objects, load_object
+from dexhot.perception.followed_masks import KnownMasks
 from dexhot.perception.perceive import perceive
 from dexhot.perception.protocols import HandKeypoints
 
@@ -173,9 +175,10 @@ def with_drawn_masks(clip: LabelledClip, asset: ObjectAsset) -> LabelledClip:
     return replace(clip, evidence=replace(clip.evidence, labels=labels))
 
 
-def seen_by(clip: LabelledClip, hands: HandKeypoints | None) -> Evidence:
+def seen_by(clip: LabelledClip, hands: HandKeypoints | None, boxed: bool = False) -> Evidence:
     """The protocol's evidence: the truth's masks without its poses, and 2D keypoints of a detector, or (`hands` None)
-    the truth's. The hand's mask is the detector's where the dataset has none. Raises DexhotError."""
+    the truth's. `boxed`: the detector looks in the boxes of the hand's masks, as TF-HOT's does (sec. 3.1); else where
+    it finds hands itself. The hand's mask is the detector's where the dataset has none. Raises DexhotError."""
     true = clip.evidence
     unknown = np.full_like(true.object_pose, np.nan)
     side = next(iter(true.keypoints))
@@ -183,11 +186,12 @@ def seen_by(clip: LabelledClip, hands: HandKeypoints | None) -> Evidence:
         rows = true.keypoints[side].copy()
         rows[..., :3] = np.nan
         return replace(true, object_pose=unknown, keypoints={side: rows}, hand_meshes={})
-    found, _ = perceive(clip.recording, hands, None, side)
     labels = true.labels.copy()
-    code = 1 if side == "right" else 3
-    if not (labels == code).any():
-        labels[(found.labels == code) & (labels == 0)] = code
+    masked = bool((labels == LABELS[side]).any())
+    known = KnownMasks(labels, (side,)) if masked and boxed else None
+    found, _ = perceive(clip.recording, hands, None, side, segmenter=known)
+    if not masked:
+        labels[(found.labels == LABELS[side]) & (labels == 0)] = LABELS[side]
     return replace(true, labels=labels, object_pose=unknown, keypoints={side: found.keypoints[side]}, hand_meshes={})
 
 
@@ -202,7 +206,7 @@ def evaluate_clip(
 ) -> FitResult:
     """Fit one clip in its camera's frame and measure it. Raises ClipError, DexhotError."""
     recording = replace(clip.recording, world_T_camera=None)
-    evidence = seen_by(clip, hands)
+    evidence = seen_by(clip, hands, part.boxed)
     fit = fit_recording(recording, evidence, asset, recipe, hand, table, with_pose=False)
     true = clip.evidence
     rows, left_out = [], 0

@@ -31,6 +31,7 @@ class ProtocolPart:
     contact_within: float = (
         0.0  # m: frames whose hand joints are farther from the object's vertices are left out; 0: none
     )
+    boxed: bool = False  # a detector's keypoints are looked for in the box of the hand's mask
     expected: int = 0  # clips or frames with the whole dataset; 0: not published
     unit: str = "videos"
     metrics: tuple[str, ...] = ()
@@ -60,7 +61,7 @@ PROTOCOLS = {
     "tfhot": Protocol(
         "tfhot",
         masks="the dataset's segmentation (TF-HOT, appendix A)",
-        keypoints="a detector's 2D joints",
+        keypoints="a detector's 2D joints in the boxes of the hand's masks (TF-HOT, section 3.1)",
         alignment="none: camera space",
         parts=(
             ProtocolPart(
@@ -68,6 +69,7 @@ PROTOCOLS = {
                 "s0 test, right hands, four categories",
                 "tfhot_dexycb",
                 objects=tuple(name for names in CATEGORIES.values() for name in names),
+                boxed=True,
                 expected=384,
                 metrics=("mpjpe_cm", "j2d_px", "t_err_cm", "r_err_deg"),
                 published={
@@ -79,6 +81,7 @@ PROTOCOLS = {
         ),
         open_choices=(
             "the split is HOTrack's, which is in its download alone; s0's test split of the four categories is taken",
+            "the paper's keypoints are MMPose's; --keypoints rtmpose has its hand model, the default the embedded one",
             "r_err is the raw rotation error; that up to the object's symmetry stands beside it",
         ),
     ),

@@ -1,4 +1,4 @@
-"""What the papers' recipes share: a loss of several terms, and first estimates of hands from their 2D keypoints."""
+"""What the papers' recipes share: a loss of several terms, and first estimates of hands."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +7,7 @@ import numpy as np
 from dexhot.fitting.batch import BatchScene, Bodies, Unknowns
 from dexhot.fitting.batch_terms import BatchTerm
 from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.coarse_hand import CoarseHand, start_from_mesh
 from dexhot.fitting.hand_fit import Sighting, fit_hand
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.skin import HandPose
@@ -27,6 +28,15 @@ def loss_of(
         return value, scene.pull_back()
 
     return loss
+
+
+def hand_start(bodies: Bodies, side: str, view: BatchView, mesh: CoarseHand | None) -> Unknowns:
+    """A hand's first estimate: from a regressor's meshes as in the papers, else from its 2D keypoints."""
+    if mesh is None:
+        return hand_from_pixels(bodies, side, view)
+    hand = bodies.hands[side]
+    poses = start_from_mesh(hand, mesh)
+    return bodies.unknowns_of(side, [hand.shaped()] * len(poses), poses)
 
 
 def hand_from_pixels(bodies: Bodies, side: str, view: BatchView) -> Unknowns:

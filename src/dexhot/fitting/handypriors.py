@@ -1,7 +1,8 @@
 """HandyPriors, offline: a whole clip of a hand and an object at once, from colour images alone.
 
-The first estimate, in the paper that of pretrained networks, is a hand fitted to its 2D keypoints and an object found
-by its masks. Adam then refines both by the rendered image and masks, and by contact and smoothness.
+The first estimate, in the paper that of pretrained networks, is a hand of a regressor's meshes if the evidence has any,
+else one fitted to its 2D keypoints, and an object found by its masks. Adam then refines both by the rendered image and
+masks, and by contact and smoothness.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +15,9 @@ from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, merged
 from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_all
 from dexhot.fitting.batch_view import BatchView, view_of, views_of
+from dexhot.fitting.coarse_hand import coarse_hand
 from dexhot.fitting.contact_terms import BatchPenetration
-from dexhot.fitting.descent import hand_from_pixels, loss_of
+from dexhot.fitting.descent import hand_start, loss_of
 from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
@@ -44,7 +46,7 @@ def fit_handypriors(
     search = search_object(
         bodies, view_of(first.recording, first.evidence, [side], solver["pixels"], ["object"]), solver
     )
-    now = merged(search.unknowns, hand_from_pixels(bodies, side, view))
+    now = merged(search.unknowns, hand_start(bodies, side, view, coarse_hand(first.evidence, side)))
     if "image" in recipe.terms:
         colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
         bodies = Bodies({side: hand}, colored, convention)

@@ -1,7 +1,7 @@
 """HOMan: a whole clip of one or two hands and an object at once, from colour images alone.
 
-Hands start from their 2D keypoints (hand_from_pixels), the object from its masks (silhouette_search). Then Adam twice:
-first without the terms that act locally, then with all.
+Hands start from a regressor's meshes, as the paper's from FrankMocap's, or from their 2D keypoints (hand_start), the
+object from its masks (silhouette_search). Then Adam twice: first without the terms that act locally, then with all.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +9,14 @@ from functools import partial
 
 import numpy as np
 
+from dexhot.data.types import Evidence
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, merged
 from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D, by_all
 from dexhot.fitting.batch_view import BatchView, views_of
+from dexhot.fitting.coarse_hand import coarse_hand, own_vertices
 from dexhot.fitting.contact_terms import Centroids, LocalContact, PairCollision, boxes_overlap
-from dexhot.fitting.descent import hand_from_pixels, loss_of
+from dexhot.fitting.descent import hand_start, loss_of
 from dexhot.fitting.motion_terms import PoseComponents, SizeDeviation, Smoothness
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
@@ -46,12 +48,9 @@ def fit_homan(
     start = merged(search.unknowns)
     if solver["stand_in"]:
         start["object.scale"] = np.ones(1)
-    hands_seen = [hands_from(bodies, one) for one in views]
+    hands_seen = [hands_from(bodies, one, sight.evidence) for one, sight in zip(views, sights)]
     start |= hands_seen[0]
-    seen = [
-        {side: one.camera.project(BatchScene(bodies, hand, close.small).hand_vertices(side)) for side in bodies.hands}
-        for one, hand in zip(views, hands_seen)
-    ]
+    seen = [first_pixels(bodies, one, sight.evidence, hand) for one, sight, hand in zip(views, sights, hands_seen)]
     rates = {
         "turn": solver["turn_rate"],
         "fingers": solver["finger_rate"],
@@ -66,12 +65,22 @@ def fit_homan(
     return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], search
 
 
-def hands_from(bodies: Bodies, view: BatchView) -> Unknowns:
+def hands_from(bodies: Bodies, view: BatchView, evidence: Evidence) -> Unknowns:
     """The hands' first estimate by one camera, in its frame."""
     found: Unknowns = {}
     for side in bodies.hands:
-        found |= hand_from_pixels(bodies, side, view) | {f"{side}.scale": np.ones(1)}
+        found |= hand_start(bodies, side, view, coarse_hand(evidence, side)) | {f"{side}.scale": np.ones(1)}
     return found
+
+
+def first_pixels(bodies: Bodies, view: BatchView, evidence: Evidence, start: Unknowns) -> dict[str, np.ndarray]:
+    """(T, V, 2) px by side: where the first estimate's vertices are; those of meshes of the hand's own topology, where
+    there are any."""
+    scene, seen = BatchScene(bodies, start, None), {}
+    for side, hand in bodies.hands.items():
+        vertices, mesh = scene.hand_vertices(side), coarse_hand(evidence, side)
+        seen[side] = view.camera.project(vertices if mesh is None else own_vertices(hand, mesh, vertices))
+    return seen
 
 
 def terms_of(

@@ -100,7 +100,7 @@ METHODS = {
         TRACKING,
         ("iterations", "first_iterations", "hand_points", "object_points", "hypotheses", "object_hypotheses", "kept",
          "alive"),
-        ("damping", "widest", "velocity", "object_lost", "hand_lost"),
+        ("damping", "widest", "velocity", "object_lost", "hand_lost", "smooth"),
     ),
     "tfhot": Method(
         TFHOT,

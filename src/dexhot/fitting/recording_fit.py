@@ -15,6 +15,7 @@ from dexhot.fitting.recipe import METHODS, Recipe
 from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
 from dexhot.fitting.silhouette_search import ObjectSearch
+from dexhot.fitting.smooth import smoothed
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
 from dexhot.humans.skin import KeypointTable, SkinnedHand
@@ -106,6 +107,10 @@ def _track(
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         tracked[:settled] = list(_backward(tracked, frames, settled, new()))[::-1]
     mend(tracked, frames, new)
+    if weight := recipe.solver["smooth"]:
+        since = next(t for t, one in enumerate(tracked) if one is not None)
+        known = [one for one in tracked if one is not None]
+        tracked[since:] = smoothed(new(), frames[since:], known, weight)
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]

@@ -15,7 +15,7 @@ from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix
 from dexhot.geometry.sdf_volume import SdfVolume
-from dexhot.humans.kernels import POSE_SIZE, exponential
+from dexhot.humans.kernels import POSE_SIZE, exponential, logarithm
 from dexhot.humans.skin import HandPose, PosedHand, ShapedHand
 from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.objects.volume import object_volume
@@ -102,6 +102,18 @@ class SceneState:
         turn = np.empty((3, 3))
         exponential(step[51:54], turn)
         return SceneState(self.hand.plus(step[:POSE_SIZE]), self.rotation @ turn, self.position + step[54:57])
+
+    def change_to(self, other: "SceneState") -> np.ndarray:
+        """(57,) step that leads to another state."""
+        return np.concatenate(
+            [
+                logarithm(self.hand.rotation.T @ other.hand.rotation),
+                other.hand.translation - self.hand.translation,
+                (other.hand.fingers - self.hand.fingers).ravel(),
+                logarithm(self.rotation.T @ other.rotation),
+                other.position - self.position,
+            ]
+        )
 
     def with_object(self, rotation: np.ndarray, position: np.ndarray) -> "SceneState":
         """The same hand with the object elsewhere."""

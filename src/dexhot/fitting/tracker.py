@@ -235,14 +235,14 @@ class HandObjectTracker:
         """The first camera's view with the object's cloud of all: where the object's starts are sought."""
         if not view.others:
             return view
-        clouds = [camera.at.points_back(one.object_cloud) for camera, one in self._by_camera(view)]
+        clouds = [camera.at.points_back(one.object_cloud) for camera, one in self.by_camera(view)]
         return replace(view, object_cloud=np.concatenate(clouds))
 
     def clearest(self, view: FrameView) -> tuple[TrackerCamera, FrameView]:
         """The camera that shows most of the hand's keypoints: where the hand's starts are sought."""
-        return max(self._by_camera(view), key=lambda pair: float(pair[1].confidence.sum()))
+        return max(self.by_camera(view), key=lambda pair: float(pair[1].confidence.sum()))
 
-    def _by_camera(self, view: FrameView) -> list[tuple[TrackerCamera, FrameView]]:
+    def by_camera(self, view: FrameView) -> list[tuple[TrackerCamera, FrameView]]:
         return list(zip(self.cameras, (view, *view.others), strict=True))
 
     # the person
@@ -464,7 +464,7 @@ class HandObjectTracker:
         widest: float,
     ) -> tuple[SceneState, np.ndarray, float]:
         """Gauss-Newton from `start`; the state, its normal equations (57, 57) and the cost before the last step."""
-        sights = [(camera, one, self.terms_of(camera, one, near)) for camera, one in self._by_camera(view)]
+        sights = [(camera, one, self.terms_of(camera, one, near)) for camera, one in self.by_camera(view)]
         sights[0][2].extend(self.unseen_terms(view, near))
         state, seen = start, [np.zeros(0, np.int64)] * len(sights)
         A, cost = np.zeros((UNKNOWNS, UNKNOWNS)), 0.0
@@ -550,7 +550,7 @@ class HandObjectTracker:
     def cost(self, state: SceneState, view: FrameView) -> float:
         """Of all terms that do not depend on where the frame started."""
         total = 0.0
-        for camera, one in self._by_camera(view):
+        for camera, one in self.by_camera(view):
             scene = self._scene(camera.at.state_there(state, self.wrist))
             scene.seen = scene.look(camera.small, one.labels.shape)
             terms = self.terms_of(camera, one, None) + (self.unseen_terms(view, None) if one is view else [])
@@ -561,7 +561,7 @@ class HandObjectTracker:
         """Of the object (object_start.score): the mean over the cameras that see it."""
         assert self.model is not None
         found = []
-        for camera, one in self._by_camera(view):
+        for camera, one in self.by_camera(view):
             if len(one.object_cloud) >= object_start.FEW:
                 there = camera.at.state_there(state, self.wrist)
                 found.append(object_start.score(self.model, one, (there.rotation, there.position)))
@@ -569,7 +569,7 @@ class HandObjectTracker:
 
     def hand_score(self, state: SceneState, view: FrameView) -> float:
         """How much of what was seen of the hand is explained: the mean over the cameras that see it."""
-        pairs = [(camera, one) for camera, one in self._by_camera(view) if hand_visible(one)]
+        pairs = [(camera, one) for camera, one in self.by_camera(view) if hand_visible(one)]
         return float(np.mean([self._explained(camera, state, one) for camera, one in pairs]))
 
     def _explained(self, camera: TrackerCamera, state: SceneState, view: FrameView) -> float:

@@ -15,6 +15,8 @@ from dexhot.metrics.tracking_errors import SELF_CONTACT, held, lifted, object_er
 from dexhot.objects.asset import ObjectAsset
 from dexhot.robots.robot_hand import RobotHand
 
+PLANNED = 0.5  # contact of a fingertip from which on it is planned
+
 
 def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
     """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
@@ -41,6 +43,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "hold_rate": float(kept.mean()) if len(kept) else None,
         "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
         "reference_lifted_frames": int(wanted_lifted.sum()),
+        "contact": touched(rollout),
         "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
         "self_penetration_mm": 1000 * float(np.percentile(inside, 95)) if len(inside) else None,
         "self_penetration_frames": int((inside > SELF_CONTACT).sum()) if len(inside) else None,
@@ -54,6 +57,13 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     if rollout.kind != "floating":
         metrics["speed_factor"] = reference.speed_factor
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+
+
+def touched(rollout: Rollout) -> float | None:
+    """Fraction of the planned contacts (frame and fingertip) in which the tip touches the object; None where none is
+    planned."""
+    planned = rollout.reference.contact > PLANNED
+    return float(rollout.tip_contact[planned].mean()) if planned.any() else None
 
 
 def _judged(distance: np.ndarray, angle: np.ndarray) -> dict[str, float]:

@@ -5,6 +5,7 @@ A lab's own is MODULE:FUNCTION, importable (PYTHONPATH), and gives what protocol
     --hands lab.hands:make      make(side) -> HandKeypoints
     --masks lab.masks:make      make() -> Segmenter
     --poses lab.poses:make      make(asset, camera) -> ObjectPose, of an ObjectAsset before an Intrinsics
+    --meshes lab.meshes:make    make() -> HandMesh
 """
 
 import importlib
@@ -17,12 +18,14 @@ from dexhot.perception.weights import missing_hand_landmarks
 if TYPE_CHECKING:
     from dexhot.geometry.cameras import Intrinsics
     from dexhot.objects.asset import ObjectAsset
-    from dexhot.perception.protocols import HandKeypoints, ObjectPose, Segmenter
+    from dexhot.perception.protocols import HandKeypoints, HandMesh, ObjectPose, Segmenter
 
 EMBEDDED = "embedded"
 HANDS = (EMBEDDED, "rtmpose", "mmpose")
 MASKS = (EMBEDDED, "sam2", "edgetam")
 POSES = (EMBEDDED, "foundationpose", "foundationpose-library")
+NONE = "none"
+MESHES = (NONE, "keypoints")
 
 
 def hands_of(name: str, side: str = "any", boxed: bool = False) -> "HandKeypoints":
@@ -84,6 +87,18 @@ def poses_of(name: str, asset: "ObjectAsset | None", camera: "Intrinsics") -> "O
         return load_foundationpose(asset) if name == "foundationpose" else load_library(asset)
     make: Callable[[ObjectAsset, Intrinsics], ObjectPose] = _own("--poses", name, POSES)
     return make(asset, camera)
+
+
+def meshes_of(name: str) -> "HandMesh | None":
+    """Coarse meshes of hands, or none, where fits start from the keypoints. Raises DexhotError, as hands_of."""
+    if name == NONE:
+        return None
+    if name == "keypoints":
+        from dexhot.perception.hand_meshes import KeypointMesh
+
+        return KeypointMesh()
+    make: Callable[[], HandMesh] = _own("--meshes", name, MESHES)
+    return make()
 
 
 def device() -> str:

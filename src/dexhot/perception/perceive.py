@@ -1,6 +1,6 @@
 """Runs the estimators over a Recording and collects the Evidence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from dexhot.geometry.poses import matrix_to_pose
 from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
 from dexhot.perception.estimated_track import EstimatedTrack
 from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
+from dexhot.perception.hand_meshes import MeshRows
 from dexhot.perception.object_pose import SURE
 from dexhot.perception.object_track import ObjectTrack
 from dexhot.perception.prompts import Prompts, listed
@@ -22,6 +23,7 @@ from dexhot.perception.protocols import (
     BoxDetector,
     BoxedHandKeypoints,
     HandKeypoints,
+    HandMesh,
     HandSighting,
     ObjectPose,
     Segmenter,
@@ -58,6 +60,7 @@ class SeenHand:
     boxes: np.ndarray  # (2, 4) px, around its mask and keypoints, and around the keypoints alone, as detectors do
     keypoints: np.ndarray  # (21, 6) as in Evidence
     pixels: np.ndarray  # of its mask, in the flat image
+    mesh: np.ndarray | None = None  # (V, 3) m, of a regressor
 
 
 def perceive(
@@ -70,6 +73,7 @@ def perceive(
     detector: BoxDetector | None = None,
     segmenter: Segmenter | KnownMasks | None = None,
     poses: ObjectPose | None = None,
+    meshes: HandMesh | None = None,
 ) -> tuple[Evidence, Seen]:
     """Evidence of every frame. side: "right", "left", "both" or "any" (whatever is seen); frames: an iterable over the
     frame numbers, to show progress. Of each hand and the object there is one track of boxes (box_tracks.py): a hand
@@ -78,7 +82,8 @@ def perceive(
     `detector`: gives the boxes; default: those of keypoints and masks. `segmenter`: gives the masks of what is marked
     in the first image: by `prompts` (kept in the provenance), and of the hands whose keypoints are seen in it; the box
     of a hand's mask is where its keypoints are looked for (TF-HOT). `poses`: registers and follows the object of
-    `track`. Without a segmenter, a prompt that is a hand's box starts its keypoints.
+    `track`. `meshes`: a coarse mesh of each hand; default: none, the fits start from the keypoints. Without a
+    segmenter, a prompt that is a hand's box starts its keypoints.
 
     Raises DexhotError when nothing is seen, when the hand is of the other side, when the object needs depth, or for a
     prompt that is not inside the image.
@@ -106,6 +111,7 @@ def perceive(
     sightings: dict[str, list[SeenHand]] = {name: [] for name in sides}
     pose, seen, others = np.full((T, 7), np.nan), Seen(dict.fromkeys(sides, 0), confidence=np.zeros(T)), []
     table: Plane | None = None
+    kept = MeshRows()
     for k in range(T) if frames is None else frames:
         color, depth = recording.color[k], recording.depth[k] * np.float32(1e-3)
         if k % TABLE == 0 and (table := table_plane(camera, depth) or table) and track is not None:
@@ -121,6 +127,8 @@ def perceive(
         for name in masks.keys() & LABEL.keys():
             hidden |= masks[name]
             labels[k][masks[name]] = LABEL[name]
+        expected = [hand for hand in found if hand.side in sides]
+        surfaces = dict(zip(map(id, expected), meshes(camera, color, expected))) if meshes is not None else {}
         for hand in found:
             mask = masks[hand.side] if hand.side in masks else hand_mask(camera, color, depth, hand, table)
             hidden |= mask
@@ -129,7 +137,8 @@ def perceive(
                 continue
             around = np.stack([box_of(mask, hand.pixels), box_of(np.zeros((0, 0)), hand.pixels)])
             drawn = np.zeros(0, np.int64) if hand.side in masks else np.flatnonzero(mask)
-            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), drawn))
+            mesh = kept.take(surfaces.get(id(hand)), hand.side)
+            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), drawn, mesh))
             detections[hand.side][k] = np.vstack([detections[hand.side][k], [*around[0], hand.confidence]])
         for name in masks.keys() & set(sides):
             if masks[name].any() and not len(detections[name][k]):
@@ -160,27 +169,32 @@ def perceive(
                 detections[name][k] = np.reshape(detected.get(name, ()), (-1, 5))
     seen.other_hands, seen.detections = len(others), detections
     boxes = track_boxes(recording.time, detections, tuple(detections))
-    keypoints = {name: of_track(sightings[name], boxes[name], labels, LABEL[name], seen) for name in sides}
+    taken = {name: of_track(sightings[name], boxes[name], labels, LABEL[name], seen) for name in sides}
+    keypoints = {name: keypoints_of(found, T) for name, found in taken.items()}
+    surfaces_of = {name: meshes_of(found, T) for name, found in taken.items() if name in kept.topology}
     seen.hand_frames = {name: int(np.isfinite(keypoints[name][:, 0, 3]).sum()) for name in sides}
     watched = track is not None or (followed is not None and "object" in followed.names)
     judge(recording.name, side, seen, T, hands is not None, watched)
     if side == "any":
         for name in [n for n in sides if not seen.hand_frames[n]]:
             del keypoints[name], boxes[name]
+            surfaces_of.pop(name, None)
+            kept.topology.pop(name, None)
     made = recording.provenance | {
         "confidence": np.round(seen.confidence, 3).tolist() if track is not None else [],
         "prompts": listed(prompts),
         "notes": [*recording.provenance.get("notes", []), *seen.notes],
     }
-    return Evidence(recording.name, recording.time, labels, boxes, keypoints, pose, provenance=made), seen
+    if kept.topology:
+        made["hand_meshes"] = dict(kept.topology)
+    return Evidence(recording.name, recording.time, labels, boxes, keypoints, pose, surfaces_of, made), seen
 
 
 def of_track(
     sightings: Sequence[SeenHand], boxes: np.ndarray, labels: np.ndarray, label: int, seen: Seen
-) -> np.ndarray:
-    """(T, 21, 6) keypoints of the sightings that fit a hand's boxes (T, 4), whose masks are written into `labels`. The
-    others are counted in `seen`. In each frame the sighting that fits best is the hand."""
-    keypoints = np.full((len(boxes), 21, 6), np.nan)
+) -> dict[int, SeenHand]:
+    """The sighting of each frame that fits a hand's boxes (T, 4) best, and is the hand; its mask is written into
+    `labels`. The others are counted in `seen`."""
     best = np.full(len(boxes), FITS)
     taken: dict[int, SeenHand] = {}
     for one in sightings:
@@ -188,11 +202,30 @@ def of_track(
         if fit >= best[one.frame]:
             best[one.frame], taken[one.frame] = fit, one
     for frame, one in taken.items():
-        keypoints[frame] = one.keypoints
         picture = labels[frame].reshape(-1)
         picture[one.pixels[picture[one.pixels] != OBJECT]] = label
     seen.beside += len(sightings) - len(taken)
+    return taken
+
+
+def keypoints_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:
+    """(T, 21, 6) as in Evidence."""
+    keypoints = np.full((T, 21, 6), np.nan)
+    for frame, one in taken.items():
+        keypoints[frame] = one.keypoints
     return keypoints
+
+
+def meshes_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:
+    """(T, V, 3) as in Evidence; V is 0 where no sighting has a mesh. Raises DexhotError for several V."""
+    found = {frame: one.mesh for frame, one in taken.items() if one.mesh is not None}
+    sizes = {len(mesh) for mesh in found.values()}
+    if len(sizes) > 1:
+        raise DexhotError(f"the meshes of one hand have {' and '.join(map(str, sorted(sizes)))} vertices.")
+    rows = np.full((T, sizes.pop() if sizes else 0, 3), np.nan)
+    for frame, mesh in found.items():
+        rows[frame] = mesh
+    return rows
 
 
 def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool) -> None:

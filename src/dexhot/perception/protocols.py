@@ -1,5 +1,6 @@
 """What an estimator must offer. Images are (H, W, 3) uint8 RGB, depth is (H, W) m, masks are (H, W) bool."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -81,6 +82,25 @@ class ObjectPose(Protocol):
         self, camera: Intrinsics, color: np.ndarray, depth: np.ndarray, time: float, hidden: np.ndarray
     ) -> ObjectSighting:
         """Its pose at `time` (s), `hidden` by hands."""
+
+
+@dataclass(frozen=True)
+class MeshSighting:
+    """The surface of a hand in one image, in the camera's frame, m: of a regressor, as vertices or as parameters."""
+
+    topology: str  # "mano" or "open": numbering of the vertices; another one, such as "soma", needs the keypoints
+    vertices: np.ndarray | None = None  # (V, 3)
+    parameters: np.ndarray | None = None  # of "mano" or "open" in place of vertices: (51 + S,) HandPose.vector(), shape
+    keypoints: np.ndarray | None = None  # (21, 3) MediaPipe order, MANO's convention, of another topology
+
+
+class HandMesh(Protocol):
+    """A regressor of hand meshes, such as WiLoR, HaMeR or EgoHand; by default hands are fitted to their keypoints."""
+
+    def __call__(
+        self, camera: Intrinsics, color: np.ndarray, hands: Sequence[HandSighting]
+    ) -> Sequence[MeshSighting | None]:
+        """The mesh of each of the hands seen in the image; None where it gives none."""
 
 
 class ImageToMesh(Protocol):

@@ -52,7 +52,7 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
         budget = p.planning_seconds, p.planning_rollouts, p.planning_limit
         feedback = OnnxNetwork(p.feedback) if p.feedback else None
         planning = PlannedOptions(*budget, p.fade, p.seed)
-        return Planned(reference, setup, load_prior(p.prior, reference), planning, feedback=feedback)
+        return Planned(reference, setup, load_prior(p.prior, reference, setup.asset), planning, feedback=feedback)
     if name == "policy":
         from dexhot.control.policy import OnnxNetwork, Policy
 

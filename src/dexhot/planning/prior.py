@@ -1,57 +1,92 @@
-"""The prior over structured plans: what the search tries first, fitted to plans of training clips."""
+"""The prior over structured plans: what the search tries first.
 
+A fitted one is a network, features of the reference and noise to plans, as an ONNX file with its card: `dexhot train
+prior`. Nothing fitted: a Gaussian about the bare reference.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from dexhot.control.onnx_file import check_sizes, onnx_files, open_onnx
 from dexhot.data.files import load
-from dexhot.data.types import PlanPrior, Reference
+from dexhot.data.types import PriorCard, Reference
 from dexhot.errors import DexhotError
+from dexhot.objects.asset import ObjectAsset
 from dexhot.paths import share_dir
+from dexhot.planning.plan_features import plan_features, plan_layout
 from dexhot.planning.structured import plan_sigma
+from dexhot.robots.robot_hand import load_hand
 
 UNFITTED = 0.6  # sigma of a prior that nothing was fitted to
-SHIPPED = "plan_prior.npz"
+SHIPPED = "plan_prior.onnx"
+# (1, F) features of the reference, (N, D) normal and (N, 1) uniform noise -> (N, D) plans, (1, D) their mean
+PlanNetwork = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Prior(Protocol):
+    """Proposes plans of one reference."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(D,) alone it is the constant correction, or what is expected of this reference."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, D) plans to try: the bare reference, the mean, then draws."""
 
 
 @dataclass(frozen=True)
-class Prior:
-    """A Gaussian over plans (D,): its mean alone is the constant correction."""
+class Gaussian:
+    """The same for every reference."""
 
     mean: np.ndarray  # (D,)
     covariance: np.ndarray  # (D, D)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, D) plans to try: the bare reference, the mean, then draws."""
+        """As of Prior."""
         plans = rng.multivariate_normal(self.mean, self.covariance, max(count, 2), method="cholesky")
         plans[0], plans[1] = 0.0, self.mean
         return plans[:count]
 
 
-def unfitted(fingers: int) -> Prior:
+class NetworkPrior:
+    """A network's proposals for one reference."""
+
+    def __init__(self, network: PlanNetwork, features: np.ndarray, size: int):
+        """features (F,) of the reference; size D of a plan."""
+        self.network, self.features, self.size = network, features[None].astype(np.float32), size
+        self.mean = self._asked(np.zeros((1, size)), np.zeros((1, 1)))[1][0]
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """As of Prior."""
+        rows = max(count, 2)
+        plans, _ = self._asked(rng.standard_normal((rows, self.size)), rng.random((rows, 1)))
+        plans[0], plans[1] = 0.0, self.mean
+        return plans[:count]
+
+    def _asked(self, noise: np.ndarray, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        plans, mean = self.network(self.features, noise.astype(np.float32), choice.astype(np.float32))
+        return np.array(plans, float), np.array(mean, float)
+
+
+def unfitted(fingers: int) -> Gaussian:
     """About the bare reference, as wide as the search begins."""
     sigma = UNFITTED * plan_sigma(fingers)
-    return Prior(np.zeros(len(sigma)), np.diag(sigma**2))
+    return Gaussian(np.zeros(len(sigma)), np.diag(sigma**2))
 
 
-def fit(plans: np.ndarray, sigma: np.ndarray) -> Prior:
-    """A Gaussian of plans (P, D): half of its covariance is theirs, half the diagonal alone, and no direction is
-    narrower than a tenth of `sigma` (D,)."""
-    if len(plans) < 2:
-        raise DexhotError(f"a prior is fitted to 2 plans or more, not {len(plans)}: give more clips.")
-    covariance = 0.5 * np.cov(plans.T) + 0.5 * np.diag(plans.var(axis=0)) + np.diag((0.1 * sigma) ** 2)
-    return Prior(plans.mean(axis=0), covariance)
-
-
-def load_prior(path: str, reference: Reference) -> Prior:
+def load_prior(path: str, reference: Reference, asset: ObjectAsset) -> Prior:
     """From a file, or "" for the shipped one; for a hand that this was not fitted for, an unfitted one. "none": the
-    unfitted one. Raises DexhotError for a file that is for another hand, FileFormatError."""
+    unfitted one. Raises DexhotError for a file that is for another hand or other features, FileFormatError."""
     fingers = reference.q.shape[1] - 6
     shipped = share_dir() / "policies" / SHIPPED
     if path == "none" or (not path and not shipped.is_file()):
         return unfitted(fingers)
-    fitted = load(Path(path) if path else shipped, PlanPrior)
+    network, card = prior_files(path or shipped)
+    fitted, hand = load(card, PriorCard), load_hand(reference.hand)
     if fitted.joint_names != reference.joint_names[6:]:
         if not path:
             return unfitted(fingers)
@@ -59,4 +94,22 @@ def load_prior(path: str, reference: Reference) -> Prior:
             f"prior {path} is for {fitted.hand}, the reference for {reference.hand}: fit one with `dexhot train prior` "
             "or give prior:=none."
         )
-    return Prior(fitted.mean, fitted.covariance)
+    if fitted.features != plan_layout(hand):
+        raise DexhotError(
+            f"prior {fitted.name} knows other features of a clip than this version computes: fit it again with "
+            "`dexhot train prior`, or give prior:=none."
+        )
+    session, size = open_onnx(network, fitted.name, fitted.onnx_sha256), len(plan_sigma(fingers))
+    known = sum(int(part["size"]) for part in fitted.features)
+    check_sizes(network, session, {"features": known, "noise": size, "choice": 1}, {"plans": size, "mean": size})
+
+    def run(features: np.ndarray, noise: np.ndarray, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        plans, mean = session.run(["plans", "mean"], {"features": features, "noise": noise, "choice": choice})
+        return plans, mean
+
+    return NetworkPrior(run, plan_features(reference, asset), size)
+
+
+def prior_files(path: str | Path) -> tuple[Path, Path]:
+    """(.onnx, .json) of a fitted prior named by either. Raises FileFormatError where one of them is missing."""
+    return onnx_files(path, "prior")

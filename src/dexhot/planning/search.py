@@ -16,6 +16,9 @@ from dexhot.planning.prior import Prior
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials, TrialWorld
 
+# Plans (N, D), the world of each, (N,) costs with the plans' sizes, (N,) quick verdicts.
+Record = Callable[[np.ndarray, list[TrialWorld], np.ndarray, np.ndarray], object]
+
 
 @dataclass(frozen=True)
 class PlanSearchOptions:
@@ -84,13 +87,16 @@ def find_plan(
     seed: int = 0,
     start: np.ndarray | None = None,
     progress: Callable[[float], None] | None = None,
+    record: Record | None = None,
 ) -> Found:
     """The plan that survives most of `worlds`, of which the first is as observed.
 
-    start: a first plan, in place of draws. The result is never worse, on these worlds, than any plan tried in all of
-    them. Raises Cancelled.
+    start: a first plan, in place of draws. record: is told every try. The result is never worse, on these worlds, than
+    any plan tried in all of them. Raises Cancelled.
     """
-    return _Search(trials, space, prior, worlds, budget, options or PlanSearchOptions(), seed, progress).run(start)
+    return _Search(trials, space, prior, worlds, budget, options or PlanSearchOptions(), seed, progress, record).run(
+        start
+    )
 
 
 class _Search:
@@ -106,10 +112,12 @@ class _Search:
         options: PlanSearchOptions,
         seed: int,
         progress: Callable[[float], None] | None,
+        record: Record | None,
     ):
         self.trials, self.space, self.prior, self.worlds = trials, space, prior, worlds
         self.budget, self.options, self.rng = budget, options, np.random.default_rng(seed)
         self.progress = progress or (lambda done: None)
+        self.record = record or (lambda plans, worlds, cost, strict: None)
         self.best = Found(np.zeros(space.size), -1.0, np.inf, 0, 0)
 
     def run(self, start: np.ndarray | None) -> Found:
@@ -181,6 +189,7 @@ class _Search:
         cost = self.trials.cost(states, diverged) + self.space.size_cost(plans, self.options.price)
         strict = self.trials.strict(states, diverged, worlds)
         self.budget.used(len(plans), time.perf_counter() - began)
+        self.record(plans, worlds, cost, strict)
         if self.budget.rollouts:
             self.progress(self.budget.spent / self.budget.rollouts)
         return cost, strict

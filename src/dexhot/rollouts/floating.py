@@ -46,15 +46,23 @@ def run_floating(
     return floating_rollout(reference, actions, np.concatenate([state[None], batch.states[0]]), simulator)
 
 
-def run_controller(controller: Controller, simulator: MujocoSimulator) -> Rollout:
-    """Run a controller with exact object and hand states from its reference's first frame; metrics empty.
+def run_controller(
+    controller: Controller,
+    simulator: MujocoSimulator,
+    state: np.ndarray | None = None,
+    model: mujoco.MjModel | None = None,
+) -> Rollout:
+    """Run a controller with exact object and hand states from its reference's first frame, or another `state` (ns,),
+    in the simulator's world or that of `model`; metrics empty.
 
     For an open-loop controller the result is bit-identical to `run_floating` of its targets. Raises DexhotError when
     the simulation diverges.
     """
     reference, scene = controller.reference, simulator.scene
-    data, states, actions = mujoco.MjData(scene.model), [start_state(reference, simulator)], []
-    mujoco.mj_setState(scene.model, data, states[0], STATE)
+    model = scene.model if model is None else model
+    state = start_state(reference, simulator) if state is None else state
+    data, states, actions = mujoco.MjData(model), [state], []
+    mujoco.mj_setState(model, data, state, STATE)
     for k in range(len(reference.q)):
         pose, q = simulator.object_pose(states[-1]), simulator.joint_positions(states[-1])
         seen = ObjectState(k / RATE, pose, np.zeros(6), np.zeros((12, 12)))
@@ -64,9 +72,9 @@ def run_controller(controller: Controller, simulator: MujocoSimulator) -> Rollou
         if k == len(reference.q) - 1:
             break
         data.ctrl[:] = actions[-1]
-        mujoco.mj_step(scene.model, data, scene.physics.substeps)
+        mujoco.mj_step(model, data, scene.physics.substeps)
         states.append(np.empty_like(states[0]))
-        mujoco.mj_getState(scene.model, data, states[-1], STATE)
+        mujoco.mj_getState(model, data, states[-1], STATE)
     if not np.isfinite(states).all() or data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
         raise DexhotError(f"{reference.name}: the simulation diverged; the controller's targets are not physical.")
     return floating_rollout(reference, np.array(actions), np.array(states), simulator)

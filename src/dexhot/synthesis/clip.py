@@ -22,7 +22,7 @@ from dexhot.synthesis.motion import PhysicalMotion, make_physical, shape_of
 from dexhot.synthesis.noise import Level, MaskNoise, noise_level, noisy_color, noisy_depth, noisy_keypoints, noisy_poses
 from dexhot.synthesis.person import draw_person
 from dexhot.synthesis.scene import SceneRenderer, draw_look
-from dexhot.synthesis.view import choose_view
+from dexhot.synthesis.view import around, choose_view
 
 FOVY = 42.6  # degrees, of a D435's colour camera at 640x480 (f = 615 px)
 CONVENTION = "mediapipe"  # of the keypoints: detectors' and the truth's
@@ -50,6 +50,7 @@ class Options:
     rate: float = 30.0  # Hz
     width: int = 640
     height: int = 480
+    turn: float = 0.0  # degrees that the camera goes round the motion from where the seed has it: a second view
 
 
 def render(
@@ -68,7 +69,7 @@ def render(
     level = noise_level(options.level)
     asset = asset or load_object(trajectory.object_name)
     camera = pinhole(options.width, options.height, FOVY)
-    random = _generators(options.seed, trajectory.name)
+    random = _generators(options.seed, trajectory.name, options.turn)
     report(0, 1, f"{trajectory.name}: fitting the hands")
     people = {
         side: draw_person(np.random.default_rng(options.seed), side, shape_of(trajectory, side))
@@ -93,8 +94,9 @@ def render(
             raise ClipError(
                 f"{trajectory.name} cannot be brought into view from {view.distance:.2f} m; try another --seed."
             )
-        renderer.aim(view.world_T_camera)
-        speed = _image_speed(camera, motion, view.world_T_camera, keypoints, options.rate)
+        world_T_camera = around(view.world_T_camera, centre, options.turn) if options.turn else view.world_T_camera
+        renderer.aim(world_T_camera)
+        speed = _image_speed(camera, motion, world_T_camera, keypoints, options.rate)
         what = f"{trajectory.name}: rendering"
         drawn = _draw(
             renderer, camera, motion, chosen, level, options.rate, speed, random, lambda n: report(n, len(chosen), what)
@@ -113,18 +115,25 @@ def render(
         "convention": CONVENTION,
         "clip_provenance": trajectory.provenance,
     }
-    name = f"synth/{trajectory.name.replace('/', '-')}-{options.seed}"
+    turned = f"-turn{options.turn:g}" if options.turn else ""
+    name = f"synth/{trajectory.name.replace('/', '-')}-{options.seed}{turned}"
     time = np.arange(len(chosen)) / options.rate
-    recording = Recording(name, time, color, depth, camera, view.world_T_camera, made)
+    recording = Recording(name, time, color, depth, camera, world_T_camera, made)
     truth = _truth(recording, trajectory, motion, chosen, keypoints, labels, skins)
     return recording, _evidence(recording, truth, level, random), truth
 
 
-def _generators(seed: int, name: str) -> dict[str, np.random.Generator]:
-    """One stream of random numbers per purpose, so that a change of one does not change the others."""
+def _generators(seed: int, name: str, turn: float = 0.0) -> dict[str, np.random.Generator]:
+    """One stream of random numbers per purpose, so that a change of one does not change the others. A camera that went
+    round by `turn` degrees sees the same things, with noise of its own."""
     purposes = ("look", "view", "color", "depth", "mask", "keypoints", "object")
     words = list(name.encode())
-    return {what: np.random.default_rng([seed, k, *words]) for k, what in enumerate(purposes)}
+    own = [round(turn) % 360] if turn else []
+    shared = ("look", "view")
+    return {
+        what: np.random.default_rng([seed, k, *words, *([] if what in shared else own)])
+        for k, what in enumerate(purposes)
+    }
 
 
 def _box(vertices: np.ndarray) -> np.ndarray:

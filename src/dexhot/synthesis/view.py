@@ -6,8 +6,8 @@ import numpy as np
 
 from dexhot.data.labels import LABELS
 from dexhot.geometry.cameras import Intrinsics
-from dexhot.geometry.poses import inverse, make_pose, transform
-from dexhot.geometry.rotations import matrix_to_quat
+from dexhot.geometry.poses import compose, inverse, make_pose, transform
+from dexhot.geometry.rotations import matrix_to_quat, quat_rotate, rotvec_to_quat
 from dexhot.synthesis.motion import PhysicalMotion
 from dexhot.synthesis.scene import SceneRenderer
 
@@ -66,6 +66,12 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     x = np.cross(z, [0.0, 0.0, 1.0])
     x /= np.linalg.norm(x)
     return make_pose(eye, matrix_to_quat(np.stack([x, np.cross(z, x), z], axis=1)))
+
+
+def around(world_T_camera: np.ndarray, centre: np.ndarray, degrees: float) -> np.ndarray:
+    """(7,) world_T_camera after going round the vertical axis through `centre`."""
+    turn = rotvec_to_quat(np.array([0.0, 0.0, np.radians(degrees)]))
+    return compose(make_pose(centre - quat_rotate(turn, centre), turn), world_T_camera)
 
 
 def in_view(camera: Intrinsics, world_T_camera: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -381,10 +381,14 @@ class HandObjectFilter:
             s.P = P
         if s.object.started:
             if s.motion == "carried":
-                self._carried(s, carry(x0, s.keypoints, s.weight, s.p), before.P, dt)
+                self._carried(s, self._carry(x0, s.keypoints, s), before.P, dt)
             else:
                 self._alone(s, dt)
         return s
+
+    def _carry(self, before: np.ndarray, after: np.ndarray, s: _State, position: np.ndarray | None = None) -> Carried:
+        """How keypoints (K, 3) that move from `before` to `after` carry an object, by default at the state's place."""
+        return carry(before, after, s.weight, s.p if position is None else position)
 
     def _carried(self, s: _State, c: Carried, P0: np.ndarray, dt: float) -> None:
         """The object moves with the contact points, and so does its error: F = [by_before + by_after, dt by_after,
@@ -484,7 +488,7 @@ class HandObjectFilter:
         noise = start + dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
         carried = None
         if s.hand.started and self._status(s, "hand") != "lost" and len(s.keypoints) > 2 and self._touches(s):
-            carried = carry(a.keypoints, s.keypoints, s.weight, a.p)
+            carried = self._carry(a.keypoints, s.keypoints, s, a.p)
             n = s.keypoints.size
             noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
         free = noise + np.diag(np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)) * dt**3 / 3

@@ -27,8 +27,8 @@ from dexhot_train.export import export_policy
 from dexhot_train.learners.dagger import DaggerOptions
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.networks import Actor, mlp
-from dexhot_train.prior import TERMS
 from dexhot_train.task.clips import TaskClip
+from dexhot_train.training_clips import TERMS
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,10 @@ def attempt(job: Attempt) -> dict[str, Any]:
     """Retarget and plan one variation, save its demonstration where it is one; the facts of its row."""
     began = time.process_time()
     try:
-        return _attempt(job, began)
+        found, row = labelled(job, began)
+        if row["verdict"] == MADE:
+            save(found, job.out)
+        return row
     except DexhotError as e:  # a clip that cannot be retargeted or simulated is an attempt too, and costs
         return {
             "verdict": REFUSED,
@@ -168,7 +171,9 @@ def attempt(job: Attempt) -> dict[str, Any]:
         }
 
 
-def _attempt(job: Attempt, began: float) -> dict[str, Any]:
+def labelled(job: Attempt, began: float) -> tuple[Demonstration, dict[str, Any]]:
+    """The best that is found for a variation, whether it is a demonstration or not, and the facts of its row. The same
+    attempt finds the same, but for its times. began: CPU time, s. Raises DexhotError where it is refused."""
     o = job.options
     varied = make(job.variation)
     setup = Setup(load_hand(o.hand), varied.asset, load_physics(profile=o.profile))
@@ -180,10 +185,8 @@ def _attempt(job: Attempt, began: float) -> dict[str, Any]:
     spent = time.process_time() - began
     found.provenance |= {"parent": job.variation.parent, "kind": job.variation.kind, "by": by, "varied": varied.drawn}
     found.provenance |= {"seconds_cpu": spent, "control_steps": steps, "seed": job.variation.seed}
-    found.provenance["versions"] = versions()
-    if verdict == MADE:
-        save(found, job.out)
-    return {
+    found.provenance |= {"versions": versions(), "verdict": verdict}
+    return found, {
         "verdict": verdict,
         "reason": "" if verdict == MADE else _why(scores, o),
         "by": by,

@@ -68,6 +68,7 @@ class FlywheelOptions:
     reward: float = 50.0  # smallest return of a demonstration that supervises
     trials: int = 4  # worlds per remaining task in which the controller's error is measured
     seed: int = 0
+    hand: str = "leap_right"  # of clips that are no files
     profile: str | None = None  # of the finger servos; None: the hand's own, or that of a reference's file
     homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
@@ -220,7 +221,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
         spent = {"seconds_cpu": process_time() - began, "control_steps": 0}
         return row | {"verdict": REFUSED, "reason": str(e), "by": ""} | spent
     by = min(found, key=lambda way: (not found[way].strict, found[way].error))
-    best, task = found[by], task_of(job.clip, job.folder / TASKS, job.options.profile)
+    best, task = found[by], task_of(job.clip, job.folder / TASKS, job.options.profile, job.options.hand)
     made = scored(task.reference, best.actions, task.setup, floating_simulator(task.reference, task.setup), [])
     steps = sum(result.control_steps for result in found.values())
     gained = demonstration_return(made, task)
@@ -243,7 +244,7 @@ def mine_task(job: FlywheelJob) -> dict[str, Any]:
 
 def _results(job: FlywheelJob) -> dict[str, TaskResult]:
     """The task's results by way."""
-    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS, job.options.profile)
+    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS, job.options.profile, job.options.hand)
     found = {DIRECT: optimise(task, o)}
     if job.controller is not None:
         found[PRIOR] = optimise(task, o, start=prior_actions(task, job.controller))
@@ -313,7 +314,7 @@ def _train_generator(drawn: list[str], options: FlywheelOptions, folder: Path, r
     if not files:
         report("no path was effective: the last stage goes on with synthesised ones")
         return
-    tasks = [task_vector(task_of(clip, folder / TASKS, options.profile)) for clip in drawn]
+    tasks = [task_vector(task_of(clip, folder / TASKS, options.profile, options.hand)) for clip in drawn]
     pairs = np.stack([[vector_of(path) for path in pair] for pair in files])
     train_generator(np.stack(tasks), pairs, options.generator, folder / GENERATOR)
 
@@ -361,5 +362,5 @@ def _train(
 
 
 def _clip(clip: str, folder: Path, options: FlywheelOptions, demonstration: Demonstration | None = None) -> TaskClip:
-    task = task_of(clip, folder / TASKS, options.profile)
+    task = task_of(clip, folder / TASKS, options.profile, options.hand)
     return task_clip(task.reference, task.setup, demonstration)

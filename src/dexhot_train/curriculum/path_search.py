@@ -61,6 +61,7 @@ class PathJob:
     budget: int = 0  # of EQUAL
     generator: Path | None = None  # of PATH, where the parents are generated
     criterion: str = CRITERIA[0]  # of PATH
+    hand: str = "leap_right"  # of a clip that is no file
 
 
 def search_paths(
@@ -73,6 +74,7 @@ def search_paths(
     executor: str = "process",
     progress: Callable[[int, int, str], object] = lambda done, total, line: None,
     generator: Path | None = None,
+    hand: str = "leap_right",
 ) -> Ledger:
     """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip. A path that
     succeeds strictly leaves a demonstration.
@@ -112,7 +114,7 @@ def search_paths(
         return found
 
     def jobs(names: Sequence[str], stage: str) -> list[PathJob]:
-        return [PathJob(clip, folder, options, stage) for clip in names]
+        return [PathJob(clip, folder, options, stage, hand=hand) for clip in names]
 
     direct = run(jobs(clips, DIRECT))
     names = [clip for clip in clips if clip in direct]
@@ -120,7 +122,7 @@ def search_paths(
         paths = run([replace(job, generator=generator, criterion=criterion) for job in jobs(names, PATH)])
         equal = direct
     else:
-        paths = _among_neighbours(names, direct, run, options, folder)
+        paths = _among_neighbours(names, direct, run, options, folder, hand)
         found = [clip for clip in names if paths[clip].path]
         again = [replace(j, budget=paths[j.clip].control_steps) for j in jobs(found, EQUAL)]
         equal = direct | run([job for job in again if not (options.stop and direct[job.clip].strict)])
@@ -138,11 +140,12 @@ def _among_neighbours(
     run: Callable[[list[PathJob]], dict[str, TaskResult]],
     options: HomotopyOptions,
     folder: Path,
+    hand: str,
 ) -> dict[str, TaskResult]:
     """The clips' results after K iterations, each from those of the last."""
     if len(names) < 2:
         raise DexhotError(f"{len(names)} clip can be tracked; neighbours need two or more.")
-    tasks = [task_of(clip, folder) for clip in names]
+    tasks = [task_of(clip, folder, hand=hand) for clip in names]
     points = [task_points(task.setup.asset) for task in tasks]
     references = [task.reference for task in tasks]
     differences = np.zeros((len(names), len(names)))
@@ -152,7 +155,8 @@ def _among_neighbours(
     results = direct
     for k in range(1, options.tasks + 1):
         stage = [
-            PathJob(clip, folder, options, str(k), tuple(names[n] for n in near[i])) for i, clip in enumerate(names)
+            PathJob(clip, folder, options, str(k), tuple(names[n] for n in near[i]), hand=hand)
+            for i, clip in enumerate(names)
         ]
         results = results | run(stage)
     return results
@@ -168,7 +172,7 @@ def attempt(job: PathJob) -> TaskResult | DexhotError:
 
 def solve(job: PathJob) -> TaskResult:
     """Run one optimisation and save its result. Raises DexhotError where the clip cannot be simulated."""
-    began, task = process_time(), task_of(job.clip, job.folder)
+    began, task = process_time(), task_of(job.clip, job.folder, hand=job.hand)
     if job.stage == DIRECT:
         found = optimise(task, job.options)
     elif job.stage == EQUAL:
@@ -192,7 +196,7 @@ def solve(job: PathJob) -> TaskResult:
         before = [DIRECT, *map(str, range(1, job.options.tasks))][int(job.stage) - 1]
         mine = load_result(result_file(replace(job, stage=before)))
         others = [
-            (task_of(clip, job.folder), load_result(result_file(replace(job, clip=clip, stage=before))))
+            (task_of(clip, job.folder, hand=job.hand), load_result(result_file(replace(job, clip=clip, stage=before))))
             for clip in job.others
         ]
         found, _ = improved(task, mine, others, job.options)
@@ -200,19 +204,23 @@ def solve(job: PathJob) -> TaskResult:
     return found
 
 
-def task_of(clip: str, folder: Path, profile: str | None = None) -> HomotopyTask:
+def task_of(clip: str, folder: Path, profile: str | None = None, hand: str = "leap_right") -> HomotopyTask:
     """The task of a clip or a reference's file; its reference is kept in the folder, made for the servo `profile`.
     Raises DexhotError for a clip of a test split; a file is taken as it is."""
     path = folder / f"{stem(clip)}.reference.npz"
     if path.is_file():
         reference = load(path, Reference)
+        if not clip.endswith(".npz") and reference.hand != hand:
+            raise DexhotError(
+                f"{folder} was begun with {reference.hand}, not {hand}: choose another folder with --out."
+            )
     elif clip.endswith(".npz"):
         reference = replace(load(Path(clip), Reference), arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
         reference = with_profile(reference, profile) if profile else reference
         save(reference, path)
     else:
         trajectory, asset = parent_clip(clip)
-        reference = retarget(trajectory, load_hand("leap_right"), asset, RetargetOptions(profile=profile))
+        reference = retarget(trajectory, load_hand(hand), asset, RetargetOptions(profile=profile))
         save(reference, path)
     return HomotopyTask(reference, load_setup(reference))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
-from dexhot.datasets import splits
+from dexhot.datasets import split_clips, splits
 from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import recorded_split
 from dexhot.datasets.scanned import generate_grasp
@@ -21,7 +21,6 @@ from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.stretched import keeps_symmetry, stretched
-from dexhot_train.prior import DATA, PriorOptions, clips_for
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
 KINDS = ("stretched", "warped", "regrasped", "loaded", SYNTHETIC)
@@ -60,13 +59,20 @@ class VariedClip:
 
 
 def clips_named(names: Sequence[str]) -> list[str]:
-    """Names of clips, with "parametric" for the generated ones of the prior and "grab" for GRAB's train split. Raises
-    DexhotError where that is no clip."""
-    sets = {data: PriorOptions(data) for data in DATA}
-    found = [clip for name in names for clip in (clips_for(sets[name]) if name in sets else [name])]
+    """Names of clips, with a dataset's name ("grab", "parametric", "grab-full") for its train split. Raises DexhotError
+    where that is no clip."""
+    found = [clip for name in names for clip in _train_split(name)]
     if not found:
         raise DexhotError("there is no clip to train on: name clips, or a set of them (grab, parametric).")
     return list(dict.fromkeys(found))
+
+
+def _train_split(name: str) -> list[str]:
+    """Of a dataset; [name] for the name of a clip, or a file."""
+    dataset = name.replace("-", "_")
+    if "/" in name or name.endswith(".npz") or not (named := splits(dataset)):
+        return [name]
+    return [f"{dataset}/{clip}" for clip in split_clips("train", named)]
 
 
 def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:

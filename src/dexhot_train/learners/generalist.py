@@ -25,9 +25,18 @@ from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
-from dexhot_train.learners.lessons import Lesson, LessonOptions, Run, cached, demonstrated, held_out, teacher_survives
+from dexhot_train.learners.lessons import (
+    Lesson,
+    LessonOptions,
+    Run,
+    cached,
+    demonstrated,
+    held_out,
+    teacher_survives,
+    timed,
+)
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.prior import TERMS
+from dexhot_train.training_clips import TERMS
 
 LAYOUT = "egocentric"
 
@@ -39,6 +48,7 @@ class GeneralistOptions(LessonOptions):
     worlds: int = 8  # of each demonstration
     trials: int = 8  # of each demonstration that is held out
     held_out: float = 0.1  # fraction of the clips, with their variations
+    failures: bool = False  # show also worlds in which a demonstration fails
     fit: FitOptions = field(default_factory=lambda: FitOptions(epochs=30, batch=512))
 
 
@@ -65,7 +75,7 @@ def train_generalist(
     card, taught, tried = card_for(demonstrations), *parted(demonstrations, o)
     report(f"{len(taught)} demonstrations are shown, {len(tried)} are held out")
     lessons = {d.reference.name: (d, card, o, folder or Path()) for d in demonstrations}
-    shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    shown: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
     for job, result in run(shown_frames, [lessons[d.reference.name] for d in taught]):
         if isinstance(result, Exception):
             raise result
@@ -104,13 +114,21 @@ def terms_of(demonstrations: Sequence[Demonstration]) -> str:
     return f"those of {', '.join(datasets)}; the policy carries them"
 
 
-def shown_frames(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (M, F) and labels (M, 6+n) of one demonstration, in the worlds in which it succeeds under noise."""
-    demonstration, card, *_ = job
+def shown_frames(
+    job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path],
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Observations (M, F) and labels (M, 6+n) of one demonstration, in the worlds in which it succeeds under noise, and
+    the CPU time that it took, s."""
+    demonstration, card, o, _ = job
     lesson, sigma = _lesson(job), first_sigma(len(card.joint_names))
-    name = f"shown-{demonstration.reference.name.replace('/', '_')}"
-    seen, wanted = cached(lesson, name, lambda: demonstrated(lesson, card, demonstration.actions, 0, sigma))
-    return seen, wanted
+    made = demonstration.actions, 0, sigma, o.failures
+    seen, wanted, seconds = cached(lesson, frames_name(demonstration), lambda: timed(demonstrated, lesson, card, *made))
+    return seen, wanted, float(seconds)
+
+
+def frames_name(demonstration: Demonstration) -> str:
+    """Of the file of its frames, without the ending."""
+    return f"shown-{demonstration.reference.name.replace('/', '_')}"
 
 
 def _tried(

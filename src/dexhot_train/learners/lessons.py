@@ -159,9 +159,10 @@ def in_demonstration(reference: Reference, residuals: np.ndarray) -> np.ndarray:
 
 
 def demonstrated(
-    lesson: Lesson, card: PolicyCard, teacher: np.ndarray, round_: int, sigma: np.ndarray
+    lesson: Lesson, card: PolicyCard, teacher: np.ndarray, round_: int, sigma: np.ndarray, failures: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (M, F) and labels (M, 6+n) of the teacher under noise; of the worlds in which it succeeds."""
+    """Observations (M, F) and labels (M, 6+n) of the teacher under noise; of the worlds in which it succeeds, or of all
+    with `failures`."""
     o, simulator = lesson.options, lesson.simulator()
     seed = o.seed + WORLD_SEED + 1000 * round_
     starts, models = drawn_worlds(lesson, simulator, o.worlds, seed)
@@ -169,7 +170,7 @@ def demonstrated(
     noise = dart_noise(labels.shape, sigma, np.random.default_rng(seed))
     network = _Teaching(card, labels)
     run = run_network(network, lesson.reference, lesson.setup, simulator, starts, models, noise)
-    good = strict(lesson, simulator, run.states, run.commands, run.diverged)
+    good = np.ones(o.worlds, bool) if failures else strict(lesson, simulator, run.states, run.commands, run.diverged)
     if not good.any():  # noise, or these worlds, are too much for it: then what it does without them
         start = start_state(lesson.reference, simulator)[None]
         labels, _ = labels_of(lesson, card, teacher, simulator.object_pose(start))
@@ -186,15 +187,20 @@ def cached(lesson: Lesson, name: str, make: Callable[[], tuple[Any, ...]]) -> tu
     if lesson.folder == Path():
         return make()
     if path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                return tuple(kept[f"arr_{k}"][()] for k in range(len(kept.files)))
-        except Exception as e:  # numpy's and zipfile's errors have no common base
-            raise FileFormatError(f"{path}, a step of an earlier training, is damaged ({e}); delete it.") from e
+        return kept_step(path)
     made = make()
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, *made)
     return made
+
+
+def kept_step(path: Path) -> tuple[Any, ...]:
+    """What a step left in its file. Raises FileFormatError for a damaged or missing one."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return tuple(kept[f"arr_{k}"][()] for k in range(len(kept.files)))
+    except Exception as e:  # numpy's and zipfile's errors have no common base
+        raise FileFormatError(f"{path}, a step of an earlier training, is damaged ({e}); delete it.") from e
 
 
 def timed(make: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[Any, ...]:

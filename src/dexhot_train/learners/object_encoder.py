@@ -20,7 +20,7 @@ from dexhot.objects.encoder import OBJECT_FEATURE, POINTS, SCALE, ObjectEncoder,
 from dexhot.objects.library import load_object
 from dexhot.objects.shapes import SHAPES, random_shape, shape_asset
 from dexhot.versions import versions
-from dexhot_train.prior import TERMS
+from dexhot_train.training_clips import TERMS
 
 DENSE = 4096  # points kept per object, from which each step draws
 STRETCH = (0.78, 1.24)  # factors of each axis

@@ -25,10 +25,10 @@ from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.learners.training import train_in_folder
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.prior import TERMS
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
+from dexhot_train.training_clips import TERMS
 
 IMITATION = 0.1  # weight of eq. 4, on clips with a demonstration
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it

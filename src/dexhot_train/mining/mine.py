@@ -210,7 +210,7 @@ class _Miner:
         observed, seed = self.reference.object_pose[0], self.options.seed
         worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
-        budget, prior = Budget(self.options.structured), load_prior("", self.reference)
+        budget, prior = Budget(self.options.structured), load_prior("", self.reference, self.setup.asset)
         report = lambda done: self.report("structured", done)  # noqa: E731
         found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
         scene = self.simulator.scene

@@ -56,10 +56,11 @@ def task_clip(reference: Reference, setup: Setup, demonstration: Demonstration |
     return TaskClip(reference, setup, scene, demonstration)
 
 
-def load_task_clip(name: str, profile: str | None = None) -> TaskClip:
+def load_task_clip(name: str, profile: str | None = None, hand: str = "leap_right") -> TaskClip:
     """From a file (a reference or a demonstration), a clip "grab/NAME", or "parametric/KIND-SHAPE-SEED".
 
-    `profile`: of the finger servos; default: the hand's own, or that of a file. Raises DexhotError, NotFoundError.
+    `profile`: of the finger servos; default: the hand's own, or that of a file. hand: that tracks a clip; a file has
+    its own. Raises DexhotError, NotFoundError.
     """
     if name.endswith(".npz"):
         item: Any = load(Path(name))
@@ -70,7 +71,7 @@ def load_task_clip(name: str, profile: str | None = None) -> TaskClip:
         profile = profile or (demonstration.servo if demonstration else None)
         return task_clip(reference, load_setup(reference, profile=profile), demonstration)
     trajectory, asset = human_clip(name)
-    setup = Setup(load_hand("leap_right"), asset, load_physics(profile=profile))
+    setup = Setup(load_hand(hand), asset, load_physics(profile=profile))
     return task_clip(retarget(trajectory, setup.hand, asset, RetargetOptions(profile=profile)), setup)
 
 

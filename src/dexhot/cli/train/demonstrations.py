@@ -29,6 +29,8 @@ class Demonstrations:
         "synthetic",
     )
     """Kinds of variations, in turn."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml); default: the hand's own."""
     seed: int = 0
@@ -47,6 +49,7 @@ def run(args: Demonstrations) -> None:
     from dexhot.cli.train.ledger import show_ledger
     from dexhot.errors import DexhotError
     from dexhot.progress import progress
+    from dexhot.robots.robot_hand import load_hand
     from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.curriculum.data_engine import EngineOptions, make_set
     from dexhot_train.curriculum.ledger import by_kind, page
@@ -55,9 +58,10 @@ def run(args: Demonstrations) -> None:
     at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
     if not args.kinds:
         raise DexhotError("--kinds needs at least one kind of variation.")
+    load_hand(args.hand)  # before anything is mined
     if args.profile:
-        servo_profile(args.profile)  # before anything is mined
-    options = EngineOptions(args.per_clip, tuple(args.kinds), profile=args.profile, seed=args.seed)
+        servo_profile(args.profile)
+    options = EngineOptions(args.per_clip, tuple(args.kinds), hand=args.hand, profile=args.profile, seed=args.seed)
     words = [
         "dexhot train demonstrations",
         *args.clips,

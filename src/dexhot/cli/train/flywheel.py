@@ -32,6 +32,8 @@ class Flywheel:
     """Smallest return of a demonstration that supervises."""
     imitation: float = 0.1
     """Weight of the imitation loss, by which these supervise; 0: only their states are used, to start from."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand of clips that are no files, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
     backend: Literal["mujoco", "warp"] = "mujoco"
@@ -64,7 +66,7 @@ def run(args: Flywheel) -> None:
 
     at_least(0, seed=args.seed, workers=args.workers, reward=args.reward, imitation=args.imitation)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
-    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed, profile=args.profile)
+    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed, hand=args.hand, profile=args.profile)
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
     tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
     options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))

@@ -23,6 +23,8 @@ class Homotopy:
     nearest clips whose result is a better baseline; or drawn from --generator."""
     generator: Annotated[Path | None, shown("FILE")] = None
     """generated: generator.npz of `dexhot train generator`."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand of clips that are no files, such as allegro_right."""
     budget: int = 120_000
     """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
     tasks: int = 3
@@ -50,6 +52,7 @@ def run(args: Homotopy) -> int:
     from dexhot.cli.output import console, print_json, summary
     from dexhot.errors import DexhotError, FileFormatError
     from dexhot.progress import progress
+    from dexhot.robots.robot_hand import load_hand
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
     from dexhot_train.curriculum.path_search import path_figures, search_paths
@@ -57,6 +60,7 @@ def run(args: Homotopy) -> int:
 
     at_least(0, seed=args.seed, workers=args.workers)
     at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours, grasps=args.grasps)
+    load_hand(args.hand)  # before the work
     if not args.easier:
         raise DexhotError("--easier needs at least one of lift, mass, thickness, time.")
     how = tuple(args.easier)
@@ -70,7 +74,7 @@ def run(args: Homotopy) -> int:
         raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
         clips = clips_named(args.clips)
-        where = args.workers, args.executor, job.says(), args.generator
+        where = args.workers, args.executor, job.says(), args.generator, args.hand
         ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]

@@ -43,7 +43,7 @@ def run(args: Specialist) -> None:
     from dexhot.paths import cache_dir
     from dexhot.simulation.setup import load_setup
     from dexhot_train.mining.executor import run_jobs
-    from dexhot_train.prior import TERMS
+    from dexhot_train.training_clips import TERMS
 
     try:
         from dexhot_train.learners.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist

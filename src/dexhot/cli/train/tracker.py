@@ -37,6 +37,8 @@ class Tracker:
     """Weight of the adversarial imitation reward; 0: no discriminator."""
     shaper: bool = False
     """The command shaper between policy and servos."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand of clips that are no files, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
     backend: Literal["mujoco", "warp"] = "mujoco"
@@ -72,7 +74,7 @@ def run(args: Tracker) -> None:
             "--layout encoded and --encoder FILE belong together; `dexhot train object-encoder` makes it."
         )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
-    clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
+    clips = [load_task_clip(name, args.profile, args.hand) for name in clips_named(args.clips)]
     for clip in clips:
         require_training(clip.name, clip.reference)
     layout = tuple(LAYOUTS[args.layout])

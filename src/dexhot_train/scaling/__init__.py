@@ -1,0 +1,1 @@
+"""Demonstration scaling: generalists of more and more demonstrations, and of differently mined labels."""
