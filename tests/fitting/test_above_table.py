@@ -18,5 +18,6 @@ def test_depth_of_a_label_that_is_not_over_the_plane_is_none():
     labels[:, 0] = 2
     for height, kept in ((0.03, True), (0.005, False), (-0.02, False)):
         depth = np.round(1e3 * (on + height * towards)).astype(np.uint16)
-        found = kernels.above.py_func(depth, labels, 1, camera, np.append(n, -0.5), 0.01)
+        found = depth.copy()
+        kernels.clear_low.py_func(found, labels, 1, camera, np.append(n, -0.5), 0.01)
         assert (found[:, 1:] == (depth if kept else 0 * depth)[:, 1:]).all() and (found[:, 0] == depth[:, 0]).all()

@@ -8,6 +8,7 @@ import pytest
 import trimesh
 
 from dexhot.fitting import kernels, object_start
+from dexhot.fitting.frames import nearest_depth
 from dexhot.fitting.scene import ObjectModel, object_model
 from dexhot.fitting.scene_terms import FrameView
 from dexhot.geometry.depth_kernels import draw_depth
@@ -44,7 +45,7 @@ def view_of(model: ObjectModel, placed: object_start.Placed) -> FrameView:
     depth = np.where(image < 100, np.round(1e3 * image), 0).astype(np.uint16)
     cloud = kernels.cloud(labels, depth, 2, 1, CAMERA, np.zeros((0, 2)), 0.0)
     far = kernels.distance_image(labels == 0)
-    none = np.zeros((21, 2)), np.zeros(21), np.zeros(21), kernels.nearest_depth(depth, 1)
+    none = np.zeros((21, 2)), np.zeros(21), np.zeros(21), nearest_depth(depth, 1)
     return FrameView(CAMERA, CAMERA, labels, np.zeros((0, 3)), cloud[::8], far, far, *none)
 
 

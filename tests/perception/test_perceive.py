@@ -259,6 +259,23 @@ def test_colour_says_where_the_object_ends():
     assert (seen & box).sum() > 0.97 * (seen | box).sum() and (drawn & box).sum() < 0.93 * box.sum()
 
 
+@pytest.mark.parametrize("finger, kept", [([200, 150, 120], 1.0), ([200, 40, 30], 0.0)])
+def test_a_hands_mask_that_closes_over_the_object_does_not_hide_it(finger, kept):
+    """Its colour shows through between two fingers, unless the hand's colours are the object's."""
+    depth, (_, (u, v)) = two_boxes()
+    color = np.full((*depth.shape, 3), 60, np.uint8)
+    color[depth < 0.9] = [200, 40, 30]
+    track = object_track(np.array([u, v]))
+    found, _ = track(CAMERA, depth, 0.0, np.zeros(depth.shape, bool), color)
+    columns, rows = np.arange(CAMERA.width) - round(u), np.arange(CAMERA.height)[:, None] - round(v)
+    hidden = (abs(columns) < 12) & (rows < 0) & (rows > -80)
+    between = hidden & (abs(columns) < 2) & (depth < 0.9)
+    color[hidden & ~between] = finger
+    seen = track.seen(found.pose, depth, hidden, color)
+    assert between.sum() > 20 and seen[between].mean() == pytest.approx(kept, abs=0.1)
+    assert not seen[hidden & ~between].any()
+
+
 def test_a_table_of_the_colour_of_skin_is_no_hand():
     color = np.full((CAMERA.height, CAMERA.width, 3), [200, 150, 120], np.uint8)
     depth = np.full((CAMERA.height, CAMERA.width), 0.66, np.float32)

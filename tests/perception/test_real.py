@@ -77,7 +77,7 @@ def test_a_hand_that_grasps_a_block_is_seen_in_every_frame(grasp):
 def test_the_blocks_masks_are_those_that_people_draw(grasp):
     evidence = grasp[3]
     found = [overlap(evidence.labels[int(k)] == 2, outline) for k, outline in OUTLINES["realsense_block"].items()]
-    assert len(found) == 10 and min(found) > 0.78 and np.mean(found) > 0.85  # 0.796 and 0.868
+    assert len(found) == 10 and min(found) > 0.8 and np.mean(found) > 0.86  # 0.816 and 0.875
 
 
 def test_the_grasping_hand_is_fitted_in_metres(grasp):

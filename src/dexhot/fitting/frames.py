@@ -94,9 +94,9 @@ def frame_view(
     """
     own = LABELS[side]
     if table is not None:
-        frame = replace(frame, depth=kernels.above(frame.depth, frame.labels, own, camera, table.row, ABOVE))
-    thinned = frame.labels[::thin, ::thin]
-    labels = np.where(thinned == own, 1, np.where(thinned == 2, 2, np.where(thinned == 0, 0, 3))).astype(np.uint8)
+        frame = replace(frame, depth=frame.depth.copy())
+        kernels.clear_low(frame.depth, frame.labels, own, camera, table.row, ABOVE)
+    labels = kernels.thinned_labels(frame.labels, thin, own)
     confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
     pixels = np.nan_to_num(frame.pixels)
     bones = bone_points(pixels, confidence, predicted, camera)
@@ -115,7 +115,7 @@ def frame_view(
         pixels,
         confidence,
         depth_at(frame, pixels, confidence, own),
-        kernels.nearest_depth(frame.depth, thin),
+        nearest_depth(frame.depth, thin),
         None if table is None else np.append(table.n, -table.d),
     )
 
@@ -143,14 +143,23 @@ def bone_points(
 
 def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
     """(21,) median depth of a label around each keypoint, m; 0 where there is too little."""
-    H, W = frame.depth.shape
-    found = np.zeros(21)
-    for k, (u, v) in enumerate(pixels):
-        i, j = round(float(u)), round(float(v))
-        if confidence[k] <= 0 or not (PATCH <= i < W - PATCH and PATCH <= j < H - PATCH):
-            continue
-        window = (slice(j - PATCH, j + PATCH + 1, 2), slice(i - PATCH, i + PATCH + 1, 2))
-        measured = frame.depth[window][(frame.depth[window] > 0) & (frame.labels[window] == label)]
-        if len(measured) > PATCH:
-            found[k] = 1e-3 * float(np.median(measured))
-    return found
+    found = kernels.patch_medians(frame.depth, frame.labels, label, pixels, PATCH, PATCH + 1)
+    return np.where(confidence > 0, found, 0.0)
+
+
+def nearest_depth(depth: np.ndarray, step: int) -> np.ndarray:
+    """(h, w) m: the nearest depth (H, W) mm around every `step`-th pixel, 0 where none was measured. What lies before
+    it lies before all that was measured there: edges and single wrong pixels raise no doubt."""
+    farther = depth.astype(np.uint16) - np.uint16(1)  # unknown, 0, becomes the farthest
+    least = _least_around(np.ascontiguousarray(_least_around(farther, step).T), step).T
+    return np.ascontiguousarray(1e-3 * (least + np.uint16(1)))
+
+
+def _least_around(values: np.ndarray, step: int) -> np.ndarray:
+    """(h, ...) the least of (H, ...) within half a step of every `step`-th row."""
+    out = values[::step].copy()
+    for off in range(-(step // 2), step // 2 + 1):
+        first = 1 if off < 0 else 0
+        others = values[first * step + off :: step][: len(out) - first]
+        np.minimum(out[first : first + len(others)], others, out=out[first : first + len(others)])
+    return out

@@ -10,6 +10,16 @@ from dexhot.geometry.sdf_kernels import distance, trilinear
 from dexhot.humans.kernels import exponential
 
 FAR = 1e6
+ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has a quarter of its weight
+
+
+@njit(cache=True)
+def _has(row: np.ndarray, label: int) -> bool:
+    """Whether a row of labels has this one; without a way out before its end, which makes it eight times as fast."""
+    count = 0
+    for i in range(row.shape[0]):
+        count += row[i] == label
+    return count > 0
 
 
 @njit(cache=True)
@@ -30,6 +40,8 @@ def cloud(
     out = np.empty((((H + step - 1) // step) * ((W + step - 1) // step), 3))
     n = 0
     for j in range(step, H - step, step):
+        if not _has(labels[j], label):
+            continue
         for i in range(step, W - step, step):
             if labels[j, i] != label or depth[j, i] == 0:
                 continue
@@ -55,20 +67,20 @@ def cloud(
 
 
 @njit(cache=True)
-def above(
+def clear_low(
     depth: np.ndarray, labels: np.ndarray, label: int, camera: np.ndarray, plane: np.ndarray, least: float
-) -> np.ndarray:
-    """Depth (H, W) mm, 0 where a pixel of the label is not `least` m over the plane n . x = d, given as n and d."""
-    out = depth.copy()
+) -> None:
+    """Set depth (H, W) mm to 0 where a pixel of the label is not `least` m over the plane n . x = d, given as n, d."""
     for j in range(labels.shape[0]):
+        if not _has(labels[j], label):
+            continue
         y = (j - camera[3]) / camera[1]
         for i in range(labels.shape[1]):
             if labels[j, i] == label and depth[j, i] > 0:
                 x = (i - camera[2]) / camera[0]
                 height = 1e-3 * depth[j, i] * (plane[0] * x + plane[1] * y + plane[2]) - plane[3]
                 if height < least:
-                    out[j, i] = 0
-    return out
+                    depth[j, i] = 0
 
 
 @njit(cache=True)
@@ -119,57 +131,69 @@ def visible(
 
 
 @njit(cache=True)
+def _longest_axis(points: np.ndarray) -> int:
+    """The axis along which points (N, 3) lie farthest apart."""
+    axis, most = 0, -1.0
+    for a in range(3):
+        low, high = FAR, -FAR
+        for k in range(points.shape[0]):
+            low, high = min(low, points[k, a]), max(high, points[k, a])
+        if high - low > most:
+            axis, most = a, high - low
+    return axis
+
+
+@njit(cache=True)
 def nearest(
     points: np.ndarray, rays: np.ndarray, vertices: np.ndarray, normals: np.ndarray, ids: np.ndarray, reach: float
 ) -> np.ndarray:
     """For each point (N, 3), the nearest of the vertices `ids` whose normal looks along -ray; -1 beyond `reach`.
 
-    Rays (N, 3) are unit vectors from the camera to the points.
+    Rays (N, 3) are unit vectors from the camera to the points. Vertices are tried outward from the point along their
+    longest axis, as far as one can be nearer.
     """
-    out = np.full(points.shape[0], -1, np.int64)
+    found = np.full(points.shape[0], -1, np.int64)
+    axis = _longest_axis(vertices[ids])
+    order = ids[np.argsort(vertices[ids, axis])]
+    places = vertices[order, axis]
     for q in range(points.shape[0]):
-        least = reach * reach
-        for k in range(ids.shape[0]):
-            v = ids[k]
-            dx, dy, dz = points[q, 0] - vertices[v, 0], points[q, 1] - vertices[v, 1], points[q, 2] - vertices[v, 2]
-            square = dx * dx + dy * dy + dz * dz
-            if square < least:
-                facing = rays[q, 0] * normals[v, 0] + rays[q, 1] * normals[v, 1] + rays[q, 2] * normals[v, 2]
-                if facing < -0.3:
-                    least = square
-                    out[q] = v
-    return out
+        x, y, z = points[q, 0], points[q, 1], points[q, 2]
+        at, least = points[q, axis], reach * reach
+        middle = np.searchsorted(places, at)
+        for way in (1, -1):
+            k = middle if way > 0 else middle - 1
+            while 0 <= k < order.shape[0] and (places[k] - at) ** 2 < least:
+                v = order[k]
+                square = (x - vertices[v, 0]) ** 2 + (y - vertices[v, 1]) ** 2 + (z - vertices[v, 2]) ** 2
+                if square < least:
+                    facing = rays[q, 0] * normals[v, 0] + rays[q, 1] * normals[v, 1] + rays[q, 2] * normals[v, 2]
+                    if facing < -0.3:
+                        least, found[q] = square, v
+                k += way
+    return found
 
 
 @njit(cache=True)
 def nearest_point(queries: np.ndarray, points: np.ndarray, reach: float) -> np.ndarray:
-    """For each query (N, 3), the nearest point; -1 beyond `reach`."""
-    out = np.full(queries.shape[0], -1, np.int64)
+    """For each query (N, 3), the nearest point; -1 beyond `reach`. Tried as in `nearest`."""
+    found = np.full(queries.shape[0], -1, np.int64)
+    axis = _longest_axis(points)
+    order = np.argsort(points[:, axis])
+    ordered = points[order]
     for q in range(queries.shape[0]):
-        least = reach * reach
-        for k in range(points.shape[0]):
-            square = (
-                (queries[q, 0] - points[k, 0]) ** 2
-                + (queries[q, 1] - points[k, 1]) ** 2
-                + (queries[q, 2] - points[k, 2]) ** 2
-            )
-            if square < least:
-                least = square
-                out[q] = k
-    return out
-
-
-@njit(cache=True)
-def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """directions (K, 3) . jacobians[ids] (K, 3, P) -> (K, P)."""
-    K, P = directions.shape[0], jacobians.shape[2]
-    out = np.empty((K, P))
-    for k in range(K):
-        x, y, z = directions[k, 0], directions[k, 1], directions[k, 2]
-        rows = jacobians[ids[k]]
-        for p in range(P):
-            out[k, p] = x * rows[0, p] + y * rows[1, p] + z * rows[2, p]
-    return out
+        x, y, z = queries[q, 0], queries[q, 1], queries[q, 2]
+        at, least, best = queries[q, axis], reach * reach, -1
+        middle = np.searchsorted(ordered[:, axis], at)
+        for way in (1, -1):
+            k = middle if way > 0 else middle - 1
+            while 0 <= k < order.shape[0] and (ordered[k, axis] - at) ** 2 < least:
+                square = (x - ordered[k, 0]) ** 2 + (y - ordered[k, 1]) ** 2 + (z - ordered[k, 2]) ** 2
+                if square < least:
+                    least, best = square, k
+                k += way
+        if best >= 0:
+            found[q] = order[best]
+    return found
 
 
 @njit(cache=True)
@@ -225,15 +249,21 @@ def distances_beyond(
 
 
 @njit(cache=True)
+def object_row(local: np.ndarray, gradient: np.ndarray, R: np.ndarray, out: np.ndarray) -> None:
+    """d distance / d object step of one point: right increment of the rotation, translation, into out (6,)."""
+    x, y, z = local[0], local[1], local[2]
+    gx, gy, gz = gradient[0], gradient[1], gradient[2]
+    out[0], out[1], out[2] = gy * z - gz * y, gz * x - gx * z, gx * y - gy * x
+    for a in range(3):
+        out[3 + a] = -(R[a, 0] * gx + R[a, 1] * gy + R[a, 2] * gz)
+
+
+@njit(cache=True)
 def object_rows(local: np.ndarray, gradients: np.ndarray, R: np.ndarray) -> np.ndarray:
-    """d distance / d object step (N, 6): right increment of the rotation, translation."""
+    """`object_row` of points (N, 3): (N, 6)."""
     out = np.empty((local.shape[0], 6))
     for q in range(local.shape[0]):
-        x, y, z = local[q, 0], local[q, 1], local[q, 2]
-        gx, gy, gz = gradients[q, 0], gradients[q, 1], gradients[q, 2]
-        out[q, 0], out[q, 1], out[q, 2] = gy * z - gz * y, gz * x - gx * z, gx * y - gy * x
-        for a in range(3):
-            out[q, 3 + a] = -(R[a, 0] * gx + R[a, 1] * gy + R[a, 2] * gz)
+        object_row(local[q], gradients[q], R, out[q])
     return out
 
 
@@ -255,22 +285,26 @@ def icp(
 
     The scale narrows from `sigma` to `least`, by 0.6 a step; `turn` (rad) and `shift` (m) are the sigmas of one step.
     """
-    R, t, turned = R.copy(), t.copy(), np.empty((3, 3))
+    R, t, turned, row = R.copy(), t.copy(), np.empty((3, 3)), np.empty(6)
     local, distances, gradients = np.empty_like(points), np.empty(points.shape[0]), np.empty_like(points)
     for k in range(iterations):
         scale = max(least, sigma * 0.6**k)
         object_distances(points, R, t, values, origin, spacing, local, distances, gradients)
-        rows = object_rows(local, gradients, R)
         A, g = np.zeros((6, 6)), np.zeros(6)
         for q in range(points.shape[0]):
             if distances[q] == FAR:
                 continue
-            robust = 9.0 / (9.0 + (distances[q] / scale) ** 2)
+            robust = ROBUST / (ROBUST + (distances[q] / scale) ** 2)
             w = robust * robust / (scale * scale)
+            object_row(local[q], gradients[q], R, row)
             for a in range(6):
-                g[a] += w * rows[q, a] * distances[q]
-                for b in range(6):
-                    A[a, b] += w * rows[q, a] * rows[q, b]
+                weighted = w * row[a]
+                g[a] += weighted * distances[q]
+                for b in range(a + 1):
+                    A[a, b] += weighted * row[b]
+        for a in range(6):
+            for b in range(a):
+                A[b, a] = A[a, b]
         for a in range(3):
             A[a, a] += 1.0 / (turn * turn)
             A[3 + a, 3 + a] += 1.0 / (shift * shift)
@@ -301,21 +335,37 @@ def impossible_fraction(
 
 
 @njit(cache=True)
-def nearest_depth(depth: np.ndarray, step: int) -> np.ndarray:
-    """(h, w) m: the nearest depth (H, W) mm around every `step`-th pixel, 0 where none was measured. What lies before
-    it lies before all that was measured there: edges and single wrong pixels raise no doubt."""
+def patch_medians(
+    depth: np.ndarray, labels: np.ndarray, label: int, pixels: np.ndarray, reach: int, least: int
+) -> np.ndarray:
+    """(K,) m: median of the depth (mm) of a label in every second pixel within `reach` of each of the pixels (K, 2); 0
+    for fewer than `least` of them, and where the patch leaves the image."""
     H, W = depth.shape
-    found = np.zeros(((H + step - 1) // step, (W + step - 1) // step))
-    for j in range(found.shape[0]):
-        for i in range(found.shape[1]):
-            least = 65535
-            for v in range(max(0, step * j - step // 2), min(H, step * j + step // 2 + 1)):
-                for u in range(max(0, step * i - step // 2), min(W, step * i + step // 2 + 1)):
-                    if 0 < depth[v, u] < least:
-                        least = depth[v, u]
-            if least < 65535:
-                found[j, i] = 1e-3 * least
-    return found
+    out, measured = np.zeros(pixels.shape[0]), np.empty((reach + 1) ** 2)
+    for k in range(pixels.shape[0]):
+        i, j = int(np.rint(pixels[k, 0])), int(np.rint(pixels[k, 1]))
+        if not (reach <= i < W - reach and reach <= j < H - reach):
+            continue
+        n = 0
+        for v in range(j - reach, j + reach + 1, 2):
+            for u in range(i - reach, i + reach + 1, 2):
+                if depth[v, u] > 0 and labels[v, u] == label:
+                    measured[n] = depth[v, u]
+                    n += 1
+        if n >= least:
+            out[k] = 1e-3 * np.median(measured[:n])
+    return out
+
+
+@njit(cache=True)
+def thinned_labels(labels: np.ndarray, step: int, own: int) -> np.ndarray:
+    """(h, w) of every `step`-th pixel: 1 for label `own`, 0 and 2 as they are, 3 for another one."""
+    out = np.empty(((labels.shape[0] + step - 1) // step, (labels.shape[1] + step - 1) // step), np.uint8)
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            label = labels[step * j, step * i]
+            out[j, i] = 1 if label == own else (label if label == 0 or label == 2 else 3)
+    return out
 
 
 @njit(cache=True)
@@ -342,25 +392,27 @@ def before_measured(
 def distance_image(free: np.ndarray) -> np.ndarray:
     """Distance (px) of each pixel to the nearest one where `free` is False (Felzenszwalb and Huttenlocher 2012)."""
     H, W = free.shape
-    squares = np.empty((H, W))
-    for i in range(W):  # down and up each column
-        gap = FAR
-        for j in range(H):
-            gap = 0.0 if not free[j, i] else gap + 1.0
-            squares[j, i] = gap
-        gap = FAR
-        for j in range(H - 1, -1, -1):
-            gap = 0.0 if not free[j, i] else gap + 1.0
-            squares[j, i] = min(squares[j, i], gap) ** 2
-    out = np.empty((H, W))
+    gaps = np.empty((H, W))  # to the nearest such pixel of its column
+    for i in range(W):
+        gaps[0, i] = FAR if free[0, i] else 0.0
+    for j in range(1, H):
+        for i in range(W):
+            gaps[j, i] = gaps[j - 1, i] + 1.0 if free[j, i] else 0.0
+    for j in range(H - 2, -1, -1):
+        for i in range(W):
+            gaps[j, i] = min(gaps[j, i], gaps[j + 1, i] + 1.0)
+    there = np.flatnonzero(gaps[0] < FAR)  # columns that have one
+    out = np.full((H, W), FAR)
     at, edge = np.empty(W, np.int64), np.empty(W + 1)
-    for j in range(H):  # lower envelope of parabolas along each row
+    for j in range(H if there.shape[0] else 0):  # lower envelope of parabolas along each row
         k = 0
-        at[0], edge[0], edge[1] = 0, -FAR * FAR, FAR * FAR
-        for q in range(1, W):
+        at[0], edge[0], edge[1] = there[0], -FAR * FAR, FAR * FAR
+        for n in range(1, there.shape[0]):
+            q = there[n]
+            height = gaps[j, q] ** 2 + q * q
             while True:
                 p = at[k]
-                s = (squares[j, q] + q * q - squares[j, p] - p * p) / (2.0 * (q - p))
+                s = (height - gaps[j, p] ** 2 - p * p) / (2.0 * (q - p))
                 if s > edge[k]:
                     break
                 k -= 1
@@ -370,7 +422,7 @@ def distance_image(free: np.ndarray) -> np.ndarray:
         for q in range(W):
             while edge[k + 1] < q:
                 k += 1
-            out[j, q] = np.sqrt((q - at[k]) ** 2 + squares[j, at[k]])
+            out[j, q] = np.sqrt((q - at[k]) ** 2 + gaps[j, at[k]] ** 2)
     return out
 
 

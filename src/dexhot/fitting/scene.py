@@ -150,9 +150,20 @@ class HandObjectScene:
         return points
 
     @cached_property
+    def seen_vertices(self) -> np.ndarray:
+        """(N, 3) m."""
+        vertices: np.ndarray = self.hand.vertices[self.seen]
+        return vertices
+
+    @cached_property
     def jacobians(self) -> np.ndarray:
         """(V, 3, 51) of all the hand's vertices."""
         return self.hand.point_jacobians(np.arange(16, 16 + len(self.person.hand.vertices)))
+
+    @cached_property
+    def skin_distances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`distances` of the hand's vertices."""
+        return self.distances(self.hand.vertices)
 
     def distances(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Signed distance (N,) of points (N, 3) to the object, and its derivatives by object (N, 6) and point (N, 3).

@@ -5,14 +5,23 @@ FrameView, what is estimated in a HandObjectScene. Terms of the hand alone (term
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from dexhot.fitting import kernels
+from dexhot.fitting import kernels, row_kernels
+from dexhot.fitting.kernels import ROBUST
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, SceneState
-from dexhot.fitting.terms import ROBUST, Rows, Term, squares
+from dexhot.fitting.terms import Rows, Term, squares
 from dexhot.humans.kernels import POSE_SIZE, logarithm
+from dexhot.humans.skin import JOINTS
+
+LEAST_POINTS = 60  # fewer points of a cloud weigh less in all
+NO_OBJECT = np.zeros((0, 6))
+NOTHING = np.zeros(0, np.int64), np.zeros(0)
+TOWARDS = np.array([0.0, 0.0, -1.0])  # the camera
+EYE = np.eye(UNKNOWNS)
 
 
 @dataclass
@@ -33,7 +42,7 @@ class FrameView:
     ground: np.ndarray | None = None  # (4,) of the table: unit normal upward and offset, m
     others: tuple["FrameView", ...] = ()  # the same moment by the other cameras, each in its own frame (views.py)
 
-    @property
+    @cached_property
     def rays(self) -> np.ndarray:
         """(N, 3) unit vectors to the hand's cloud."""
         rays: np.ndarray = self.hand_cloud / np.linalg.norm(self.hand_cloud, axis=1, keepdims=True)
@@ -45,24 +54,64 @@ class FrameView:
         return float(self.camera[0] / self.small[0])
 
 
+@dataclass
+class PointRows:
+    """Rows of points of the hand's skin along directions, m in all, and of what the object's step does to them."""
+
+    scene: HandObjectScene
+    ids: np.ndarray  # (m,) vertices; negative: none
+    directions: np.ndarray  # (m, 3)
+    by_object: np.ndarray  # (m, 6), or NO_OBJECT
+    residual: np.ndarray  # (m,)
+    weight: np.ndarray  # (m,)
+    cost: float
+    alike: bool = False  # rows of one vertex have one direction
+    first: int = 0
+
+    @property
+    def jacobian(self) -> np.ndarray:
+        """(m, 51), or with the object's columns (m, 57)."""
+        rows = row_kernels.contract(self.directions, self.scene.jacobians, self.ids)
+        return np.hstack([rows, self.by_object]) if len(self.by_object) else rows
+
+    def add_to(self, A: np.ndarray, g: np.ndarray) -> None:
+        """J^T W J onto the lower triangle of A (57, 57), J^T W r onto g (57,)."""
+        hand = self.scene.person.hand
+        if len(hand.pose_directions):  # each angle moves each vertex: no zeros to leave out
+            row_kernels.add_rows(self.jacobian, self.weight, self.residual, 0, A, g)
+            return
+        ids, directions, weight, residual = self.ids, self.directions, self.weight, self.residual
+        if self.alike:
+            ids, directions, weight, residual = row_kernels.summed(
+                ids, directions, weight, residual, len(hand.vertices)
+            )
+        points = np.where(ids < 0, -1, JOINTS + ids)
+        row_kernels.add_point_rows(points, directions, self.by_object, weight, residual, self.scene.hand.binding, A, g)
+
+
 class SceneTerm(Protocol):
     """What the scene's solver adds up; `narrow` >= 1 widens the scale of a robust term in the first iterations."""
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """Residuals and Jacobian at a scene."""
-
-
-def robust(residual: np.ndarray, jacobian: np.ndarray, weight: float, sigma: float, first: int = 0) -> Rows:
-    """Rows of a Geman-McClure term: `weight` of each residual, in units of `sigma`."""
-    square = (residual / sigma) ** 2
-    falling = ROBUST / (ROBUST + square)
-    each = weight * falling**2 / sigma**2
-    return Rows(residual, jacobian, each, float(weight * (falling * square).sum()), first)
 
 
 def nothing() -> Rows:
     """No residuals."""
     return Rows(np.zeros(0), np.zeros((0, 6)), np.zeros(0), 0.0, POSE_SIZE)
+
+
+def of_both(
+    scene: HandObjectScene, vertices: np.ndarray, samples: np.ndarray, direction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices of the hand, then points of the object's surface, along one direction (3,), as PointRows take them."""
+    n = len(vertices)
+    directions = np.full((n + len(samples), 3), direction)
+    by_object = np.zeros((len(directions), 6))
+    if len(samples):
+        assert scene.model is not None
+        by_object[n:] = row_kernels.carried_rows(scene.model.samples, samples, directions[n:], scene.state.rotation)
+    return np.concatenate([vertices, np.full(len(samples), -1)]), directions, by_object
 
 
 @dataclass
@@ -90,15 +139,15 @@ class HandMask:
     sigma: float = 2.5  # px of the full image
     most: float = 100.0  # px
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per vertex outside, px."""
-        view = self.view
-        points = scene.hand.vertices[scene.seen]
-        ids, off, slopes = kernels.mask_rows(points, view.small, view.hand_distances, self.most / view.scale)
+        view, scale = self.view, self.view.scale
+        ids, off, slopes = kernels.mask_rows(scene.seen_vertices, view.small, view.hand_distances, self.most / scale)
         if not len(ids):
             return nothing()
-        jacobian = kernels.contract(view.scale * slopes, scene.jacobians, scene.seen[ids])
-        return robust(view.scale * off, jacobian, self.weight, narrow * self.sigma)
+        off *= scale
+        weight, cost = row_kernels.robust_weights(off, self.weight, narrow * self.sigma)
+        return PointRows(scene, scene.seen[ids], scale * slopes, NO_OBJECT, off, weight, cost)
 
 
 @dataclass
@@ -112,15 +161,14 @@ class ObjectMask:
 
     def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per point outside, px."""
-        view = self.view
+        view, scale = self.view, self.view.scale
         if scene.model is None or not len(view.object_cloud):
             return nothing()
-        ids, off, slopes = kernels.mask_rows(scene.samples, view.small, view.object_distances, self.most / view.scale)
-        if not len(ids):
-            return nothing()
-        slopes = view.scale * slopes
-        turned = np.cross(scene.model.samples[ids], slopes @ scene.state.rotation)
-        return robust(view.scale * off, np.hstack([turned, slopes]), self.weight, narrow * self.sigma, POSE_SIZE)
+        ids, off, slopes = kernels.mask_rows(scene.samples, view.small, view.object_distances, self.most / scale)
+        off *= scale
+        jacobian = row_kernels.carried_rows(scene.model.samples, ids, scale * slopes, scene.state.rotation)
+        weight, cost = row_kernels.robust_weights(off, self.weight, narrow * self.sigma)
+        return Rows(off, jacobian, weight, cost, POSE_SIZE)
 
 
 @dataclass
@@ -134,32 +182,17 @@ class Surface:
     reach: float = 0.03  # m
     visible_only: bool = True  # False: the vanilla loss, over the whole surface
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point and per seen vertex with a counterpart, m."""
         cloud = self.view.hand_cloud
         ids = scene.seen if self.visible_only else np.arange(len(scene.hand.vertices))
         if not len(cloud) or not len(ids):
             return nothing()
-        vertices, normals = scene.hand.vertices, scene.normals
-        to = kernels.nearest(cloud, self.view.rays, vertices, normals, ids, self.reach)
-        back = kernels.nearest_point(vertices[ids], cloud, self.reach)
-        points = np.concatenate([cloud[to >= 0], cloud[back[back >= 0]]])
-        chosen = np.concatenate([to[to >= 0], ids[back >= 0]])
-        if not len(chosen):
-            return nothing()
-        off = ((vertices[chosen] - points) * normals[chosen]).sum(axis=1)
-        jacobian = kernels.contract(normals[chosen], scene.jacobians, chosen)
-        found = robust(off, jacobian, 1.0, narrow * self.sigma)
-        there = np.count_nonzero(to >= 0)
-        share = np.full(len(off), self.weight / max(len(cloud), 60))
-        share[there:] = self.back * self.weight / max(len(ids), 60)
-        square = (off / (narrow * self.sigma)) ** 2
-        missed = np.full(2, ROBUST) @ [
-            self.weight * np.count_nonzero(to < 0) / max(len(cloud), 60),
-            self.back * self.weight * np.count_nonzero(back < 0) / max(len(ids), 60),
-        ]
-        cost = float((share * ROBUST * square / (ROBUST + square)).sum() + missed)
-        return Rows(found.residual, found.jacobian, share * found.weight, cost)
+        ids, directions, off, weight, cost = row_kernels.surface_rows(
+            cloud, self.view.rays, scene.hand.vertices, scene.normals, ids, self.reach, self.weight, self.back,
+            narrow * self.sigma, LEAST_POINTS,
+        )  # fmt: skip
+        return PointRows(scene, ids, directions, NO_OBJECT, off, weight, cost, alike=True)
 
 
 @dataclass
@@ -174,12 +207,11 @@ class CloudToObject:
         """One residual per point near the object, m."""
         if scene.model is None or not len(self.view.object_cloud):
             return nothing()
-        off, by_object, _ = scene.distances(self.view.object_cloud)
-        near = off < kernels.FAR
-        weight = narrow * self.weight / max(len(off), 60)  # wide and narrow steps pull alike
-        found = robust(off[near], by_object[near], weight, narrow * self.sigma, POSE_SIZE)
-        found.cost += weight * ROBUST * float(np.count_nonzero(~near))
-        return found
+        cloud, state = self.view.object_cloud, scene.state
+        off, jacobian = row_kernels.near_object_rows(cloud, state.rotation, state.position, *scene.model.volume)
+        share = narrow * self.weight / max(len(cloud), LEAST_POINTS)  # wide and narrow steps pull alike
+        weight, cost = row_kernels.robust_weights(off, share, narrow * self.sigma)
+        return Rows(off, jacobian, weight, cost + share * ROBUST * (len(cloud) - len(off)), POSE_SIZE)
 
 
 @dataclass
@@ -193,22 +225,18 @@ class FreeSpace:
     sigma: float = 0.006  # m
     margin: float = 0.010  # m, up to which noise explains it
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point, m along the optical axis."""
         view = self.view
         at = view.small, view.labels, view.measured, self.margin
-        ids, off = kernels.before_measured(scene.hand.vertices[scene.seen], *at)
-        towards = np.tile([0.0, 0.0, -1.0], (len(ids), 1))
-        jacobian = np.zeros((len(ids), UNKNOWNS))
-        if len(ids):
-            jacobian[:, :POSE_SIZE] = kernels.contract(towards, scene.jacobians, scene.seen[ids])
-        if scene.model is not None and len(view.object_cloud):
-            ids, before = kernels.before_measured(scene.samples, *at)
-            rows = np.zeros((len(ids), UNKNOWNS))
-            rows[:, 51:54] = np.cross(scene.model.samples[ids], -scene.state.rotation[2])
-            rows[:, 56] = -1.0
-            jacobian, off = np.concatenate([jacobian, rows]), np.concatenate([off, before])
-        return robust(off, jacobian, self.weight, narrow * self.sigma)
+        seen, off = kernels.before_measured(scene.seen_vertices, *at)
+        with_object = scene.model is not None and len(view.object_cloud)
+        ids, before = kernels.before_measured(scene.samples, *at) if with_object else NOTHING
+        if not len(seen) + len(ids):
+            return nothing()
+        residual = np.concatenate([off, before])
+        weight, cost = row_kernels.robust_weights(residual, self.weight, narrow * self.sigma)
+        return PointRows(scene, *of_both(scene, scene.seen[seen], ids, TOWARDS), residual, weight, cost)
 
 
 @dataclass
@@ -219,18 +247,18 @@ class Penetration:
     sigma: float = 0.002  # m
     margin: float = 0.0  # m from the surface at which it begins
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per vertex inside, m; it moves both the hand and the object."""
         if scene.model is None:
             return nothing()
-        off, by_object, by_point = scene.distances(scene.hand.vertices)
+        off, by_object, by_point = scene.skin_distances
         inside = np.flatnonzero(off < self.margin)
         if not len(inside):
             return nothing()
-        jacobian = np.empty((len(inside), UNKNOWNS))
-        jacobian[:, :POSE_SIZE] = kernels.contract(by_point[inside], scene.jacobians, inside)
-        jacobian[:, POSE_SIZE:] = by_object[inside]
-        return squares(off[inside] - self.margin, jacobian, np.full(len(inside), self.weight / self.sigma**2))
+        off = off[inside] - self.margin
+        weight = np.full(len(inside), self.weight / self.sigma**2)
+        cost = float(weight @ off**2)
+        return PointRows(scene, inside, by_point[inside], by_object[inside], off, weight, cost)
 
 
 @dataclass
@@ -246,19 +274,20 @@ class Attraction:
     gate: float = 0.001  # m
     reach: float = 0.02  # m
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """Up to five residuals, m."""
         if scene.model is None:
             return nothing()
-        off, by_object, by_point = scene.distances(scene.hand.vertices)
+        off, by_object, by_point = scene.skin_distances
         if off.min() > -self.gate:
             return nothing()
         tips = np.array([zone[np.argmin(off[zone])] for zone in self.zones])
         tips = tips[(off[tips] > 0.0) & (off[tips] < self.reach)]
         if not len(tips):
             return nothing()
-        jacobian = np.hstack([kernels.contract(by_point[tips], scene.jacobians, tips), by_object[tips]])
-        return squares(off[tips], jacobian, np.full(len(tips), self.weight / self.sigma**2))
+        weight = np.full(len(tips), self.weight / self.sigma**2)
+        cost = float(weight @ off[tips] ** 2)
+        return PointRows(scene, tips, by_point[tips], by_object[tips], off[tips], weight, cost)
 
 
 class Temporal:
@@ -297,7 +326,7 @@ class Temporal:
         weight = self.weight.copy()
         weight[3:6] *= off[3:6] @ off[3:6] >= self.threshold**2
         weight[54:57] *= off[54:57] @ off[54:57] >= self.object_threshold**2
-        return squares(off, np.eye(UNKNOWNS), weight)
+        return squares(off, EYE, weight)
 
 
 @dataclass
@@ -308,22 +337,13 @@ class Ground:
     weight: float = 0.05
     sigma: float = 0.003  # m
 
-    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows | PointRows:
         """One residual per point below, m."""
-        normal = self.plane[:3]
-        hand = scene.hand.vertices @ normal + self.plane[3]
-        low = np.flatnonzero(hand < 0.0)
-        blocks, off = [], [hand[low]]
-        rows = np.zeros((len(low), UNKNOWNS))
-        rows[:, :POSE_SIZE] = kernels.contract(np.tile(normal, (len(low), 1)), scene.jacobians, low)
-        blocks.append(rows)
-        if scene.model is not None:
-            height = scene.samples @ normal + self.plane[3]
-            low = np.flatnonzero(height < 0.0)
-            rows = np.zeros((len(low), UNKNOWNS))
-            rows[:, 51:54] = np.cross(scene.model.samples[low], normal @ scene.state.rotation)
-            rows[:, 54:57] = normal
-            blocks.append(rows)
-            off.append(height[low])
-        residual = np.concatenate(off)
-        return squares(residual, np.concatenate(blocks), np.full(len(residual), self.weight / self.sigma**2))
+        low, off = row_kernels.below_plane(scene.hand.vertices, self.plane)
+        ids, heights = NOTHING if scene.model is None else row_kernels.below_plane(scene.samples, self.plane)
+        if not len(low) + len(ids):
+            return nothing()
+        residual = np.concatenate([off, heights])
+        weight = np.full(len(residual), self.weight / self.sigma**2)
+        cost = float(weight @ residual**2)
+        return PointRows(scene, *of_both(scene, low, ids, self.plane[:3]), residual, weight, cost)

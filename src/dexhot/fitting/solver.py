@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from dexhot.fitting.row_kernels import mirror
 from dexhot.fitting.terms import Term
 from dexhot.humans.kernels import POSE_SIZE
 from dexhot.humans.skin import HandPose, PosedHand, ShapedHand, SkinnedHand
@@ -32,11 +33,9 @@ def normal_equations(
     A, g, cost = np.zeros((size, size)), np.zeros(size), 0.0
     for term in terms:
         rows = term.rows(posed, shape_size > 0)
-        n = rows.jacobian.shape[1]
-        weighted = rows.jacobian * rows.weight[:, None]
-        A[:n, :n] += weighted.T @ rows.jacobian
-        g[:n] += weighted.T @ rows.residual
+        rows.add_to(A, g)
         cost += rows.cost
+    mirror(A)
     return A, g, cost
 
 

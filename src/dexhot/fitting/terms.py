@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from dexhot.fitting import row_kernels
+from dexhot.fitting.kernels import ROBUST
 from dexhot.humans.kernels import POSE_SIZE, logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
 
-ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has a quarter of its weight
 FINGERS = slice(6, POSE_SIZE)
 NEIGHBOURS = (5, 9, 13, 17)  # knuckles of the fingers that lie beside each other
 POINTS = 6  # along a finger, from the middle of its first bone to the tip
@@ -26,6 +27,10 @@ class Rows:
     weight: np.ndarray  # (m,)
     cost: float
     first: int = 0  # column of the unknowns at which the Jacobian begins
+
+    def add_to(self, A: np.ndarray, g: np.ndarray) -> None:
+        """J^T W J onto the lower triangle of A (n, n), J^T W r onto g (n,)."""
+        row_kernels.add_rows(self.jacobian, self.weight, self.residual, self.first, A, g)
 
 
 class Term(Protocol):
@@ -74,18 +79,12 @@ class Keypoints2D:
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
         """42 residuals."""
-        x = posed.keypoints(self.table)
-        z = np.maximum(x[:, 2], 1e-3)
-        scaled = self.camera[:2] / z[:, None]
-        off = x[:, :2] * scaled + self.camera[2:] - self.seen
-        slope = np.zeros((21, 2, 3))  # d pixel / d point
-        slope[:, 0, 0], slope[:, 1, 1] = scaled[:, 0], scaled[:, 1]
-        slope[:, :, 2] = -x[:, :2] * scaled / z[:, None]
-        square = (off**2).sum(axis=1) / self.sigma**2
-        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
-        cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
-        jacobian = (slope @ keypoint_rows(posed, self.table, with_shape)).reshape(42, -1)
-        return Rows(off.ravel(), jacobian, np.repeat(weight, 2), cost)
+        jacobians = keypoint_rows(posed, self.table, with_shape)
+        return Rows(
+            *row_kernels.pixel_rows(
+                posed.keypoints(self.table), jacobians, self.camera, self.seen, self.confidence, self.sigma
+            )
+        )
 
 
 @dataclass
@@ -114,13 +113,12 @@ class LikelyPose:
 
     def __init__(self, prior: PosePrior, strength: float = 0.3):
         self.prior, self.strength = prior, strength
-        whiten = np.linalg.cholesky(np.linalg.inv(prior.covariance + 1e-4 * np.eye(45))).T
         self.jacobian = np.zeros((45, POSE_SIZE))
-        self.jacobian[:, FINGERS] = whiten
+        self.jacobian[:, FINGERS] = prior.whitening
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
         """45 residuals, in standard deviations."""
-        off = self.jacobian[:, FINGERS] @ (posed.pose.fingers.ravel() - self.prior.mean)
+        off = self.prior.whitening @ (posed.pose.fingers.ravel() - self.prior.mean)
         return squares(off, self.jacobian, np.full(45, self.strength))
 
 
@@ -133,10 +131,8 @@ class JointLimits:
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
         """45 residuals, 0 within the limits."""
-        angles = posed.pose.fingers.ravel()
-        off = np.minimum(angles - self.prior.lower, 0.0) + np.maximum(angles - self.prior.upper, 0.0)
-        jacobian = np.zeros((45, POSE_SIZE))
-        jacobian[np.arange(45), np.arange(6, POSE_SIZE)] = off != 0.0
+        angles, prior = posed.pose.fingers.ravel(), self.prior
+        off, jacobian = row_kernels.limit_rows(angles, prior.lower, prior.upper, FINGERS.start, POSE_SIZE)
         return squares(off, jacobian, np.full(45, self.sigma**-2))
 
 
@@ -155,19 +151,9 @@ class FingersApart:
         keypoints = posed.keypoints(self.table)
         across = keypoints[NEIGHBOURS[0]] - keypoints[NEIGHBOURS[-1]]
         across = across / np.linalg.norm(across)
-        along = ALONG @ keypoints  # (4, POINTS, 3)
-        gaps = along[:-1, :, None] - along[1:, None]
-        sideways = gaps @ across
-        other = np.linalg.norm(gaps - sideways[..., None] * across, axis=-1)
-        finger, point = np.indices(other.shape[:2])
-        beside = other.argmin(axis=2)
-        off = sideways[finger, point, beside] - np.sqrt(
-            np.maximum(self.room**2 - other[finger, point, beside] ** 2, 0.0)
-        )
-        near = (off < 0.0) & (other[finger, point, beside] < self.room)
-        parts = (ALONG[:-1] - ALONG[finger + 1, beside])[near]  # (m, 21)
-        jacobian = parts @ np.einsum("kij,i->kj", posed.keypoint_jacobians(self.table), across)
-        return squares(off[near], jacobian, np.full(len(parts), self.sigma**-2))
+        jacobians = posed.keypoint_jacobians(self.table)
+        off, jacobian = row_kernels.apart_rows(keypoints, jacobians, ALONG, across, self.room)
+        return squares(off, jacobian, np.full(len(off), self.sigma**-2))
 
 
 def _along_fingers() -> np.ndarray:

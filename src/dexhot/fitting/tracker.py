@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from dexhot.data.keypoints import MIDDLE_MCP, WRIST
 from dexhot.errors import ClipError
@@ -22,6 +22,7 @@ from dexhot.fitting.frames import Frame, frame_view, some, thinning
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.row_kernels import mirror
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, ObjectModel, SceneState, object_at
 from dexhot.fitting.scene_terms import (
     Attraction,
@@ -60,6 +61,7 @@ START_ITERATIONS = 15
 LEAST_MEASURED, SKIN = 5, 0.008  # keypoints in space; m from skin to joint
 FAR_ASIDE, FAR_ALONG = 0.015, 0.03  # m, farther than their median errs; hidden joints lie behind what is measured
 FIRST_WIDE = 4.0
+SINGULAR = "the normal equations of a frame are not positive definite"
 
 
 @dataclass
@@ -479,9 +481,11 @@ class HandObjectTracker:
                 own_A, own_g = camera.at.equations_back(own_A, own_g)
                 A, g, cost = A + own_A, g + own_g, cost + own_cost
             damped = A.copy()
-            damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
-            damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
-            step = -cho_solve(cho_factor(damped, check_finite=False, overwrite_a=True), g, check_finite=False)
+            damped.ravel()[:: UNKNOWNS + 1] *= 1.0 + self.recipe.solver["damping"]
+            damped.ravel()[:: UNKNOWNS + 1] += 1e-2 if near is None else 1e-6
+            _, step, failed = dposv(damped, -g)
+            if failed:
+                raise np.linalg.LinAlgError(SINGULAR)
             step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
             state = state.plus(step)
         return state, A, cost
@@ -610,13 +614,9 @@ def normal_equations(
         rows = term.rows(scene, narrow)
         if not isinstance(term, Temporal):
             cost += rows.cost
-        if not len(rows.residual):
-            continue
-        columns = slice(rows.first, rows.first + rows.jacobian.shape[1])
-        root = np.sqrt(rows.weight)
-        half = rows.jacobian * root[:, None]
-        A[columns, columns] += half.T @ half  # of one array with itself: half the work
-        g[columns] += half.T @ (root * rows.residual)
+        if len(rows.residual):
+            rows.add_to(A, g)
+    mirror(A)
     return A, g, cost
 
 
@@ -636,6 +636,9 @@ def same(a: SceneState, b: SceneState) -> bool:
 
 def covariance(normal: np.ndarray) -> np.ndarray:
     """(57, 57) of a step of the state; what no term sees is known to 1 (rad or m)."""
-    found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
-    symmetric: np.ndarray = 0.5 * (found + found.T)
-    return symmetric
+    factor, failed = dpotrf(normal + np.eye(len(normal)))
+    if failed:
+        raise np.linalg.LinAlgError(SINGULAR)
+    found: np.ndarray = dpotri(factor)[0].T  # LAPACK's upper triangle, by columns
+    mirror(found)
+    return found

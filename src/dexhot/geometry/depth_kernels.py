@@ -6,19 +6,23 @@ Cameras are (4,) arrays fx fy cx cy of the image that is drawn into.
 import numpy as np
 from numba import njit
 
+NEAREST = 0.05  # m from the camera; faces nearer than this are not drawn
+
 
 @njit(cache=True, nogil=True)
 def draw_depth(vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray, image: np.ndarray) -> None:
     """The nearest z of a mesh in each pixel, into image (H, W), which holds what is there already."""
     H, W = image.shape
+    u, v = np.empty(vertices.shape[0]), np.empty(vertices.shape[0])
+    for k in range(vertices.shape[0]):
+        z = max(vertices[k, 2], NEAREST)
+        u[k], v[k] = camera[0] * vertices[k, 0] / z + camera[2], camera[1] * vertices[k, 1] / z + camera[3]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         za, zb, zc = vertices[a, 2], vertices[b, 2], vertices[c, 2]
-        if za < 0.05 or zb < 0.05 or zc < 0.05:
+        if za < NEAREST or zb < NEAREST or zc < NEAREST:
             continue
-        ua, va = camera[0] * vertices[a, 0] / za + camera[2], camera[1] * vertices[a, 1] / za + camera[3]
-        ub, vb = camera[0] * vertices[b, 0] / zb + camera[2], camera[1] * vertices[b, 1] / zb + camera[3]
-        uc, vc = camera[0] * vertices[c, 0] / zc + camera[2], camera[1] * vertices[c, 1] / zc + camera[3]
+        ua, va, ub, vb, uc, vc = u[a], v[a], u[b], v[b], u[c], v[c]
         area = (ub - ua) * (vc - va) - (vb - va) * (uc - ua)
         if abs(area) < 1e-9:
             continue

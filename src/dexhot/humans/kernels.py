@@ -10,6 +10,17 @@ import numpy as np
 from numba import njit
 
 POSE_SIZE = 51
+MOST_MOVERS = 12  # joints that move one vertex; a fingertip has three and the root
+MOST_ENTRIES = 3 * MOST_MOVERS + 3  # of a row of a point's Jacobian that are not 0
+
+# What the points of a posed hand depend on: rest (N, 3), the rest pose's joints (16, 3), bones (N, 4) and their weights
+# (N, 4); below[k, m]: joint m is k or one of its descendants; movers (N, MOST_MOVERS) of each point in rising order,
+# the root first, of which the first mover_counts (N,) count; of the pose: world (16, 3, 3), axes (16, 3, 3) and places
+# (16, 3).
+Binding = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray,
+    np.ndarray,
+]  # fmt: skip
 
 
 @njit(cache=True)
@@ -116,51 +127,96 @@ def skin(
 
 
 @njit(cache=True)
-def point_jacobians(
-    ids: np.ndarray,
-    rest: np.ndarray,
-    joints: np.ndarray,
-    bones: np.ndarray,
-    weights: np.ndarray,
-    below: np.ndarray,
-    movers: np.ndarray,
-    mover_counts: np.ndarray,
-    world: np.ndarray,
-    axes: np.ndarray,
-    places: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """d point / d pose of the points `ids` (K,), into out (K, 3, 51).
+def _carry(i: int, binding: Binding, part: np.ndarray) -> None:
+    """Where each of its four bones carries point i, into part (4, 3)."""
+    rest, joints, bones, _, _, _, _, world, _, places = binding
+    for c in range(4):
+        m = bones[i, c]
+        x, y, z = rest[i, 0] - joints[m, 0], rest[i, 1] - joints[m, 1], rest[i, 2] - joints[m, 2]
+        for a in range(3):
+            part[c, a] = world[m, a, 0] * x + world[m, a, 1] * y + world[m, a, 2] * z + places[m, a]
 
-    below[k, m]: joint m is k or one of its descendants; movers (N, 12) are the joints that move a point, of which the
-    first mover_counts (N,) count.
-    """
+
+@njit(cache=True)
+def _arm(i: int, k: int, binding: Binding, part: np.ndarray) -> tuple[float, float, float]:
+    """From joint k to what it moves of point i, weighted."""
+    _, _, bones, weights, below, _, _, _, _, places = binding
+    x, y, z = 0.0, 0.0, 0.0
+    for c in range(4):
+        w = weights[i, c]
+        if w > 0.0 and below[k, bones[i, c]]:
+            x += w * (part[c, 0] - places[k, 0])
+            y += w * (part[c, 1] - places[k, 1])
+            z += w * (part[c, 2] - places[k, 2])
+    return x, y, z
+
+
+@njit(cache=True)
+def regressed_points(rows: np.ndarray, ids: np.ndarray, shares: np.ndarray, binding: Binding, out: np.ndarray) -> None:
+    """The sums of shares (E,) of the points `ids` (E,) by rows (E,), into out (R, 3)."""
+    weights, part = binding[3], np.empty((4, 3))
+    out[:] = 0.0
+    for e in range(ids.shape[0]):
+        i = ids[e]
+        _carry(i, binding, part)
+        for a in range(3):
+            out[rows[e], a] += shares[e] * (
+                weights[i, 0] * part[0, a]
+                + weights[i, 1] * part[1, a]
+                + weights[i, 2] * part[2, a]
+                + weights[i, 3] * part[3, a]
+            )
+
+
+@njit(cache=True)
+def regressed_jacobians(
+    rows: np.ndarray, ids: np.ndarray, shares: np.ndarray, binding: Binding, out: np.ndarray
+) -> None:
+    """d regressed_points / d pose, into out (R, 3, 51)."""
+    _, _, _, _, _, movers, mover_counts, _, axes, _ = binding
     part = np.empty((4, 3))
-    for row in range(ids.shape[0]):
-        i = ids[row]
-        out[row, :, :] = 0.0
-        for c in range(4):  # where each bone carries the point
-            m = bones[i, c]
-            x, y, z = rest[i, 0] - joints[m, 0], rest[i, 1] - joints[m, 1], rest[i, 2] - joints[m, 2]
-            for a in range(3):
-                part[c, a] = world[m, a, 0] * x + world[m, a, 1] * y + world[m, a, 2] * z + places[m, a]
+    out[:] = 0.0
+    for e in range(ids.shape[0]):
+        i, row, share = ids[e], rows[e], shares[e]
+        _carry(i, binding, part)
         for q in range(mover_counts[i]):
             k = movers[i, q]
-            sx, sy, sz = 0.0, 0.0, 0.0  # weighted arm from joint k
-            for c in range(4):
-                w = weights[i, c]
-                if w > 0.0 and below[k, bones[i, c]]:
-                    sx += w * (part[c, 0] - places[k, 0])
-                    sy += w * (part[c, 1] - places[k, 1])
-                    sz += w * (part[c, 2] - places[k, 2])
+            x, y, z = _arm(i, k, binding, part)
             first = 3 + 3 * k if k else 0
             for b in range(3):
-                ax, ay, az = axes[k, 0, b], axes[k, 1, b], axes[k, 2, b]
-                out[row, 0, first + b] = ay * sz - az * sy
-                out[row, 1, first + b] = az * sx - ax * sz
-                out[row, 2, first + b] = ax * sy - ay * sx
+                ax, ay, az = share * axes[k, 0, b], share * axes[k, 1, b], share * axes[k, 2, b]
+                out[row, 0, first + b] += ay * z - az * y
+                out[row, 1, first + b] += az * x - ax * z
+                out[row, 2, first + b] += ax * y - ay * x
         for a in range(3):
-            out[row, a, 3 + a] = 1.0
+            out[row, a, 3 + a] += share
+
+
+@njit(cache=True)
+def directed_row(
+    i: int, direction: np.ndarray, binding: Binding, part: np.ndarray, columns: np.ndarray, values: np.ndarray
+) -> int:
+    """direction (3,) . d point i / d pose without its zeros, into columns and values, of which so many count.
+
+    Columns are in rising order. `part` (4, 3) is room to work in.
+    """
+    _, _, _, _, _, movers, mover_counts, _, axes, _ = binding
+    dx, dy, dz = direction[0], direction[1], direction[2]
+    _carry(i, binding, part)
+    n = 0
+    for q in range(mover_counts[i]):
+        k = movers[i, q]
+        x, y, z = _arm(i, k, binding, part)
+        tx, ty, tz = y * dz - z * dy, z * dx - x * dz, x * dy - y * dx
+        first = 3 + 3 * k if k else 0
+        for b in range(3):
+            columns[n], values[n] = first + b, axes[k, 0, b] * tx + axes[k, 1, b] * ty + axes[k, 2, b] * tz
+            n += 1
+        if k == 0:  # the root moves every point, and the translation is next to it
+            for a in range(3):
+                columns[n], values[n] = 3 + a, direction[a]
+                n += 1
+    return n
 
 
 @njit(cache=True)

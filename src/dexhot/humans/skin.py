@@ -11,6 +11,7 @@ so its parameters fit here unchanged. Points are numbered joints first (0-15), t
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,14 +24,23 @@ from dexhot.geometry.rotations import (
     quat_to_rotvec,
     rotvec_to_quat,
 )
-from dexhot.humans.kernels import POSE_SIZE, exponential, forward, point_jacobians, pull_back, skin
+from dexhot.humans.kernels import (
+    MOST_MOVERS,
+    POSE_SIZE,
+    Binding,
+    exponential,
+    forward,
+    pull_back,
+    regressed_jacobians,
+    regressed_points,
+    skin,
+)
 
 JOINTS = 16
 PARENTS = np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14])
 DIGITS = {"thumb": (13, 14, 15), "index": (1, 2, 3), "middle": (4, 5, 6), "ring": (10, 11, 12), "little": (7, 8, 9)}
 # MediaPipe's order of 21 keypoints as joints 0-15 and tips 16-20 (thumb, index, middle, ring, little)
 KEYPOINT_ORDER = (0, *(p for tip, joints in enumerate(DIGITS.values()) for p in (*joints, JOINTS + tip)))
-MOST_MOVERS = 12  # joints that move one vertex; a fingertip has three and the wrist
 # of a rotation vector (or a quaternion's x y z) in a mirror with the normal x
 MIRRORED_TURN = np.array([1.0, -1.0, -1.0])
 MIRRORED_POINT = np.array([-1.0, 1.0, 1.0])
@@ -48,6 +58,12 @@ class KeypointTable:
         if self.weights.shape != (21, len(self.ids)) or not np.allclose(self.weights.sum(axis=1), 1.0, atol=1e-4):
             raise FileFormatError(f"keypoint table {self.name}: 21 rows of {len(self.ids)} weights, each summing to 1.")
 
+    @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The weights that are not 0: rows (E,), points (E,) and weights (E,)."""
+        rows, columns = np.nonzero(self.weights)
+        return rows.astype(np.int64), self.ids[columns].astype(np.int64), self.weights[rows, columns].astype(float)
+
 
 @dataclass(frozen=True)
 class PosePrior:
@@ -58,6 +74,12 @@ class PosePrior:
     components: np.ndarray  # (16, 45) principal directions, each scaled to one standard deviation
     lower: np.ndarray  # (45,)
     upper: np.ndarray  # (45,)
+
+    @cached_property
+    def whitening(self) -> np.ndarray:
+        """(45, 45) that makes a difference from the mean one of standard deviations."""
+        whiten: np.ndarray = np.linalg.cholesky(np.linalg.inv(self.covariance + 1e-4 * np.eye(45))).T
+        return whiten
 
     def mirrored(self) -> "PosePrior":
         """The prior of the other side's hand."""
@@ -257,13 +279,24 @@ class PosedHand:
             self.rest = person.rest.copy()
             self.rest[hand.joint_count :] += person.scale * (hand.pose_directions @ bend)
         self._points: np.ndarray | None = None
-        self._jacobians: dict[str, np.ndarray] = {}  # by table, which several terms of one fit share
+        self._keypoints: dict[str, np.ndarray] = {}  # by table, which several terms of one fit share
+        self._jacobians: dict[str, np.ndarray] = {}
+
+    @property
+    def binding(self) -> Binding:
+        """As the kernels take the hand."""
+        hand, person = self.person.hand, self.person
+        return (
+            self.rest, person.joints, hand.bones, hand.bone_weights, hand.below, hand.movers, hand.mover_counts,
+            self.world, self.axes, self.joints,
+        )  # fmt: skip
 
     @property
     def points(self) -> np.ndarray:
         """(16 + V, 3) joints, then vertices, m; of a body (24 + V, 3)."""
         if self._points is None:
-            self._points = self._skinned(slice(None))
+            hand, self._points = self.person.hand, np.empty_like(self.rest)
+            skin(self.rest, self.person.joints, hand.bones, hand.bone_weights, self.world, self.joints, self._points)
         return self._points
 
     @property
@@ -271,25 +304,19 @@ class PosedHand:
         """(V, 3) m."""
         return self.points[self.person.hand.joint_count :]
 
-    def _skinned(self, ids: np.ndarray | slice) -> np.ndarray:
-        hand, rest = self.person.hand, self.rest[ids]
-        out = np.empty_like(rest)
-        skin(rest, self.person.joints, hand.bones[ids], hand.bone_weights[ids], self.world, self.joints, out)
-        return out
-
     def keypoints(self, table: KeypointTable) -> np.ndarray:
-        """(21, 3) m, MediaPipe's order."""
-        keypoints: np.ndarray = table.weights @ self._skinned(table.ids)
-        return keypoints
+        """(21, 3) m, MediaPipe's order; of every call the same array."""
+        if table.name not in self._keypoints:
+            found = np.empty((21, 3))
+            regressed_points(*table.entries, self.binding, found)
+            self._keypoints[table.name] = found
+        return self._keypoints[table.name]
 
     def point_jacobians(self, ids: np.ndarray) -> np.ndarray:
         """d points / d pose, (K, 3, 51), exact (pose-dependent corrections of the surface included)."""
-        hand, person = self.person.hand, self.person
+        hand = self.person.hand
         out = np.empty((len(ids), 3, POSE_SIZE))
-        point_jacobians(
-            ids, self.rest, person.joints, hand.bones, hand.bone_weights, hand.below, hand.movers, hand.mover_counts,
-            self.world, self.axes, self.joints, out,
-        )  # fmt: skip
+        regressed_jacobians(np.arange(len(ids)), np.asarray(ids, np.int64), np.ones(len(ids)), self.binding, out)
         if len(hand.pose_directions) and (surface := np.flatnonzero(ids >= JOINTS)).size:
             out[surface, :, 6:] += self._correction_jacobians(ids[surface])
         return out
@@ -311,8 +338,13 @@ class PosedHand:
     def keypoint_jacobians(self, table: KeypointTable) -> np.ndarray:
         """d keypoints / d pose, (21, 3, 51)."""
         if table.name not in self._jacobians:
-            rows = self.point_jacobians(table.ids)
-            self._jacobians[table.name] = (table.weights @ rows.reshape(len(rows), -1)).reshape(21, 3, POSE_SIZE)
+            if len(self.person.hand.pose_directions):
+                rows = self.point_jacobians(table.ids)
+                found = (table.weights @ rows.reshape(len(rows), -1)).reshape(21, 3, POSE_SIZE)
+            else:
+                found = np.empty((21, 3, POSE_SIZE))
+                regressed_jacobians(*table.entries, self.binding, found)
+            self._jacobians[table.name] = found
         return self._jacobians[table.name]
 
     def pull_back(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ LEARN = 3  # images between learnings of the object's colours
 CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
 BAND = 0.07  # of the object's size in pixels, about its outline
 CERTAIN = 0.8  # confidence after which no other thing is looked at, where the object's colours are known
+OTHERS = 0.2  # fraction of a hand's colours that may be the object's where colours tell the one from the other
 ALIKE = 0.5  # fraction of a thing's colours that must be the object's
 RETRY = 5  # images between searches for an object that is lost
 
@@ -59,7 +60,8 @@ class ObjectTrack:
     def seen(
         self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray, color: np.ndarray | None = None
     ) -> np.ndarray:
-        """(H, W) bool: where the object at a pose is seen; along its outline its colours decide, if known."""
+        """(H, W) bool: where the object at a pose is seen; along its outline its colours decide, if known, and against
+        what hides it too, if that has other colours: a hand's mask closes over what is seen between its fingers."""
         mask, look = self.mask(pose, depth, hidden), self.estimator.appearance
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if color is None or not look.distinct or not len(rows):
@@ -70,7 +72,11 @@ class ObjectTrack:
             slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
         )
         its, near = look.probability(color[box]), mask_kernels.dilate(mask[box], margin, True)
-        mask[box] = ((near & (its > ITS)) | (mask[box] & (its > NOT_ITS))) & ~hidden[box]
+        if hidden.any() and look.match(color, hidden) > OTHERS:
+            near &= ~hidden[box]
+        else:
+            near |= self.mask(pose, depth, np.zeros_like(hidden))[box]
+        mask[box] = (near & (its > ITS)) | (mask[box] & (its > NOT_ITS))
         return mask
 
     def on(self, plane: Plane | None) -> None:

@@ -15,8 +15,9 @@ from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
 from dexhot.fitting.clip import convention_of, sightings_of
 from dexhot.fitting.hand_fit import Sighting, fit_hand
+from dexhot.fitting.kernels import ROBUST
 from dexhot.fitting.solver import solve_pose
-from dexhot.fitting.terms import ROBUST, JointLimits, Keypoints3D, LikelyPose, NearPose, Rows, Term
+from dexhot.fitting.terms import JointLimits, Keypoints3D, LikelyPose, NearPose, Rows, Term
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_to_matrix, slerp
 from dexhot.geometry.sdf_volume import SdfVolume
