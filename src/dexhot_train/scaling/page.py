@@ -47,6 +47,7 @@ def draw_curve(told: Mapping[str, Any], path: Path) -> Path:
         left.set_title(f"{SPLITS[split]} ({replay['n']}), {told['trials']} worlds each", fontsize=10, loc="left")
         left.legend(fontsize=8, frameon=False, loc="lower right")
         rows = _label_rows(told, split)
+        right.set_visible(bool(rows))
         right.axvline(0.0, color="#8a8a8a", linestyle="--")
         if rows:
             values, spans = _spans(rows, split, "over_replay")

@@ -64,8 +64,11 @@ def run(args: Scaling) -> None:
     source = read_set(args.set)
     drawn = args.labels, args.held_out, args.trials, args.worlds, args.seed, args.updates
     options = ScalingOptions(args.counts, args.countings, *drawn)
-    words = ["dexhot train scaling", args.set.name, *options_of(args, ("set", "out", "workers", "json", "counts"))]
-    command = " ".join([*words, *(("--counts", *map(str, args.counts)) if args.counts != Scaling.counts else ())])
+    unsaid = ("set", "out", "workers", "json", "counts", "countings")
+    words = ["dexhot train scaling", args.set.name, *options_of(args, unsaid)]
+    words += ["--counts", *map(str, args.counts)] if args.counts != Scaling.counts else []
+    words += ["--countings", *args.countings] if args.countings != Scaling.countings else []
+    command = " ".join(words)
     say = lambda what: console.print(what, highlight=False, soft_wrap=True)  # noqa: E731
     run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
     told = run_scaling(source, options, args.out, run_here, args.split, command, say)
