@@ -159,7 +159,7 @@ def test_damaged_files_are_named(tmp_path, lift_reference, lift_setup):
     path = write_policy(tmp_path / "tiny", lift_reference, lift_setup.physics)
     content = path.read_bytes()
     path.write_bytes(content[:-7] + b"garbage")
-    with pytest.raises(FileFormatError, match=r"not the network of tiny\.json: its sha256"):
+    with pytest.raises(FileFormatError, match=r"tiny\.onnx is not the network of tiny: its sha256"):
         OnnxNetwork(path)
     path.unlink()
     with pytest.raises(FileFormatError, match=r"tiny\.onnx does not exist"):

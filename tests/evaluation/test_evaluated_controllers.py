@@ -79,7 +79,7 @@ def test_the_constant_is_the_mean_of_a_fitted_prior_and_left_out_without_one(lif
     assert list(row) == ["frozen", "replay", "absent"] and "no fitted prior" in row["absent"]["constant"]
     none = unfitted(16)
     fitted = replace(none, mean=np.full(len(none.mean), 1e-3))
-    monkeypatch.setattr(controllers, "load_prior", lambda path, reference: fitted)
+    monkeypatch.setattr(controllers, "load_prior", lambda path, reference, asset: fitted)
     constant = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)
     space = StructuredPlans(lift_reference, lift_setup.physics, lift_setup.asset.symmetry.center)
     np.testing.assert_array_equal(constant.targets, space.targets(fitted.mean)[0])

@@ -75,8 +75,10 @@ def double(x: int) -> int:
     return 2 * x
 
 
-@pytest.mark.parametrize("way", ["structured", "robust", "repair", "homotopy"])
-def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lift_setup):
+@pytest.mark.parametrize("way", ["structured", "robust", "repair", "regrasped", "homotopy"])
+def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lift_setup, monkeypatch):
+    if way == "homotopy":
+        monkeypatch.setattr("dexhot_train.mining.mine.succeeds", lambda found: False)
     repair = replace(TINY.repair, budget=2000)
     options = replace(TINY, sampling=SamplingOptions(), structured=60, homotopy=1, repair=repair)
     miner = _Miner(
@@ -87,6 +89,7 @@ def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lif
         "structured": miner._structured,
         "robust": lambda: miner._robust_search(0),
         "repair": lambda: miner._search("repair", 0, worlds, repair, short_reference.target),
+        "regrasped": miner._homotopy,  # which ends there where another grasp succeeds
         "homotopy": miner._homotopy,
     }[way]()
     assert SamplingOptions().horizon * short_reference.rate > len(short_reference.q)

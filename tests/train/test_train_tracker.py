@@ -146,7 +146,7 @@ def test_the_command(tmp_path, cache, capsys):
 
 def test_no_clip_and_an_empty_split_are_one_clear_error(tmp_path, monkeypatch, capsys, cache):
     out = ["--out", str(tmp_path / "run")]
-    monkeypatch.setattr("dexhot_train.training_clips.splits", lambda dataset: {"test": ["a"]})
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["a"]})
     for words, said in (
         (["train", "tracker", "grab", *out], "the split 'train' has no clips"),
         (["train", "baseline"], "the split 'train' has no clips"),

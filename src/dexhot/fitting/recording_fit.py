@@ -41,8 +41,6 @@ def fit_recording(
     estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand, or where
     several recordings are not calibrated in one world or not of the same moments.
     """
-    recordings = [recording] if isinstance(recording, Recording) else list(recording)
-    evidences = [evidence] if isinstance(evidence, Evidence) else list(evidence)
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
     if recipe.method == "contact":
         raise ClipError(
@@ -57,6 +55,8 @@ def fit_recording(
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":
         raise ClipError(f"recipe {recipe.name} needs an object; the hand alone is fitted with --recipe default.")
+    recordings = [recording] if isinstance(recording, Recording) else list(recording)
+    evidences = [evidence] if isinstance(evidence, Evidence) else list(evidence)
     convention = table.name if table else "mediapipe"
     tables = {hand.side: hand.table(convention) for hand in hands}
     sights = recorded_views(recordings, evidences)

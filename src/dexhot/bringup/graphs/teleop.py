@@ -70,6 +70,7 @@ ARGUMENTS = (
 )
 
 TELEOP = NodeSpec("controller", target="dexhot.ros.track.teleop_node:TeleopNode", schema="teleop")
+SHAPER = {"free_arm": True, "feedback": "none"}  # the run's `feedback` is the controller's network
 UNRECORDED = [COLOR, DEPTH, LABELS]  # images: the keypoints that they give are recorded
 BUILT_IN = {"grasp": "grasp", "none": ""}  # policy:= -> the node's parameter; else a file
 MOTION = "motion.npz"  # in the run's folder: the reference whose motion an agent knows
@@ -92,7 +93,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
         hands = {"hands": "both", "fill": True, "depth": depth, "reference": "", "object": ""}
         hands["fit"] = arguments["side"] if depth else "none"
         found.append(Process("perception", (NodeSpec("perception", hands | heard | apart),), vital=False))
-    found.append(Process("tracker", (NodeSpec("object_filter"), TELEOP, NodeSpec("shaper", {"free_arm": True}))))
+    found.append(Process("tracker", (NodeSpec("object_filter"), TELEOP, NodeSpec("shaper", SHAPER))))
     found.append(Process("supervisor", (NodeSpec("supervisor"),)))
     shown = NodeSpec("robot_state", apart)
     if arguments["record"] != "false":
