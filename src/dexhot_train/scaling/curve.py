@@ -86,7 +86,9 @@ class SetOfDemonstrations:
 
 
 def read_set(folder: Path) -> SetOfDemonstrations:
-    """Raises FileFormatError where it is no folder of `dexhot train demonstrations`."""
+    """From a folder of `dexhot train demonstrations`. Raises FileFormatError where it is none."""
+    if not (folder / CONFIG).is_file():
+        raise FileFormatError(f"{folder} is no set of `dexhot train demonstrations`: it has no {CONFIG}.")
     rows = read(folder / LEDGER)
     try:
         made = json.loads((folder / CONFIG).read_text())["settings"]["options"]
