@@ -15,7 +15,6 @@ import numpy as np
 
 from dexhot.data.disk import check_folder
 from dexhot.data.files import load, save
-from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference
 from dexhot.datasets import load_clip, splits
@@ -33,6 +32,7 @@ from dexhot.paths import cache_dir
 from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.object_track import object_track
 from dexhot.perception.perceive import perceive
+from dexhot.perception.prompts import click_on
 from dexhot.progress import track
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.placement import place
@@ -180,16 +180,6 @@ def first_rendered(clip: HandObjectTrajectory, asset: ObjectAsset, frames: int |
             if seed == SEEDS[-1]:
                 raise
     raise AssertionError
-
-
-def click_on(labels: np.ndarray) -> np.ndarray:
-    """(2,) px: where a person clicks on the object that is seen in an image with labels (H, W). Raises DexhotError
-    where it is not."""
-    v, u = np.nonzero(labels == LABELS["object"])
-    if not len(u):
-        raise DexhotError("the object is not in view in the first frame.")
-    nearest = np.hypot(u - np.median(u), v - np.median(v)).argmin()
-    return np.array([u[nearest], v[nearest]], float)
 
 
 def same_stretch(clip: HandObjectTrajectory, truth: HandObjectTrajectory) -> HandObjectTrajectory:

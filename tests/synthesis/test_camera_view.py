@@ -4,7 +4,7 @@ import numpy as np
 
 from dexhot.geometry.cameras import pinhole
 from dexhot.geometry.poses import inverse, transform
-from dexhot.synthesis.view import FARTHEST, NEAREST, in_view, longest_run, look_at, place
+from dexhot.synthesis.view import FARTHEST, NEAREST, in_view, longest_run, look_at, place, shown
 
 CAMERA = pinhole(640, 480, 42.6)
 
@@ -40,3 +40,12 @@ def test_the_longest_run():
 def test_a_point_behind_the_camera_is_not_in_view():
     pose = look_at(np.array([1.0, 0.0, 0.5]), np.zeros(3))
     assert not in_view(CAMERA, pose, np.array([[[3.0, 0.0, 1.5]]])).any()
+
+
+def test_a_keypoint_is_seen_where_its_pixel_shows_the_hand_close_before_it():
+    hand = np.zeros((480, 640), bool)
+    hand[:, 300:] = True
+    depth = np.full(hand.shape, 0.60)  # m, before the camera
+    under_skin, behind, on_other, outside = [0.0, 0.0, 0.61], [0.0, 0.0, 0.65], [-0.1, 0.0, 0.61], [2.0, 0.0, 0.61]
+    points = np.array([under_skin, behind, on_other, outside])
+    assert shown(CAMERA, np.array([0.0, 0, 0, 1, 0, 0, 0]), points, depth, hand) == 0.25

@@ -26,6 +26,7 @@ from dexhot.synthesis.clip import lifted
 from dexhot.synthesis.files import settings_of, write_clip
 from dexhot.synthesis.scene import LABELS
 from dexhot.synthesis.sheet import draw_sheet
+from dexhot.synthesis.view import SHOWN, shown
 
 SMALL = Options(seed=3, level="low", rate=8.0, width=160, height=120)
 
@@ -53,6 +54,22 @@ def test_depth_pixels_of_the_table_lie_on_it(clip):
     points = recording.intrinsics.backproject(np.stack([u, v], -1), 1e-3 * recording.depth[0][v, u])
     heights = transform(recording.world_T_camera, points)[:, 2]
     assert (np.abs(heights) < 0.004).mean() > 0.8  # the rest is the floor, the sleeve and noise
+
+
+def test_the_camera_sees_most_of_the_hand(source):
+    """With this seed, the view with the largest hand and object is from behind: fingers that neither a detector nor a
+    person sees."""
+    try:
+        recording, _, truth = render(*source, replace(SMALL, seed=0, rate=4.0))
+    except NoRendererError as e:
+        pytest.skip(str(e))
+    seen = [
+        shown(recording.intrinsics, recording.world_T_camera, points, 1e-3 * depth, labels == LABELS["right"])
+        for points, depth, labels in zip(
+            truth.trajectory.hands["right"].keypoints, recording.depth, truth.evidence.labels
+        )
+    ]
+    assert np.mean(seen) > 0.9 * SHOWN, seen
 
 
 def test_labels_are_where_hand_and_object_are(clip):

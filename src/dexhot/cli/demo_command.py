@@ -252,25 +252,19 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.humans.open_hand import open_hand
     from dexhot.objects import load_object
-    from dexhot.perception.hand_landmarks import LandmarkHands
-    from dexhot.perception.object_track import object_track
-    from dexhot.perception.perceive import perceive
     from dexhot.perception.prompts import object_prompt
     from dexhot.perception.weights import missing_hand_landmarks
     from dexhot.perception.world import on_table
-    from dexhot.progress import track
 
     asset = load_object(str(args.object))
     with stages("perceive", "hand and object in each picture, by the embedded detectors"):
         if missing_hand_landmarks():
             get_hand_landmarks()
-        hands = LandmarkHands(count=2)
         recording = open_recording(video)
         if recording.world_T_camera is None:
             recording.world_T_camera = on_table(recording)
-        seen = object_track(asset, recording.intrinsics, object_prompt(args.prompt) if args.prompt else None)
-        numbers = track(range(len(recording)), f"perceiving {recording.name}")
-        evidence, _ = perceive(recording, hands, seen, "right", numbers)
+        prompt = object_prompt(args.prompt) if args.prompt else None
+        evidence = perceived(recording, asset, prompt, Path(video) if args.begin == "video" else None)
         save(evidence, folder / "evidence.npz")
     with stages("fit", "both in metres"):
         fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"))
@@ -279,11 +273,36 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
         save(fit.trajectory, folder / "trajectory.npz")
         save(fit.trajectory, trajectories_dir("video") / f"{folder.name}.npz")
         what = VIDEO[args.begin != "video"]
-        write_text(
-            (folder / SEEN).with_suffix(".txt"), f"Four frames of {what}. Orange: the fitted hand; blue: object."
-        )
+        clicked = " The object was clicked on in the first." if evidence.provenance["prompts"] else ""
+        text = f"Four frames of {what}. Orange: the fitted hand; blue: object.{clicked}"
+        write_text((folder / SEEN).with_suffix(".txt"), text)
         draw_overlay(fit, recording, recording.name, folder / SEEN)
     return fit.trajectory
+
+
+def perceived(recording: Any, asset: Any, prompt: Any, rendered: Path | None) -> Any:
+    """The Evidence of a right hand and an object, marked by a prompt or not. Where the object cannot be told in a
+    `rendered` recording, it is clicked on as the message asks: nobody is there to do it."""
+    from dexhot.cli.output import console
+    from dexhot.data import load
+    from dexhot.data.types import Evidence
+    from dexhot.perception.hand_landmarks import LandmarkHands
+    from dexhot.perception.object_track import object_track
+    from dexhot.perception.perceive import perceive
+    from dexhot.perception.prompts import click_on
+    from dexhot.progress import track
+
+    seen = object_track(asset, recording.intrinsics, prompt)
+    numbers = track(range(len(recording)), f"perceiving {recording.name}")
+    prompts = None if prompt is None else {"object": prompt}
+    try:
+        return perceive(recording, LandmarkHands(count=2), seen, "right", numbers, prompts)[0]
+    except DexhotError as e:
+        if rendered is None or prompt is not None:
+            raise
+        console.print(f"[yellow]{e}[/] It is clicked on.", highlight=False, soft_wrap=True)
+        click = click_on(load(rendered / "truth_evidence.npz", Evidence).labels[0])
+        return perceived(recording, asset, click, rendered)
 
 
 def retargeted(trajectory: Any, folder: Path) -> Path:

@@ -46,3 +46,13 @@ def object_prompt(text: str) -> np.ndarray:
 def listed(prompts: Mapping[str, np.ndarray]) -> dict[str, list[float] | list[list[float]]]:
     """As JSON takes them."""
     return {name: np.asarray(where, float).tolist() for name, where in prompts.items()}
+
+
+def click_on(labels: np.ndarray) -> np.ndarray:
+    """(2,) px: where a person clicks on the object that is seen in an image with labels (H, W). Raises DexhotError
+    where it is not."""
+    v, u = np.nonzero(labels == LABELS["object"])
+    if not len(u):
+        raise DexhotError("the object is not in view in the first frame.")
+    nearest = np.hypot(u - np.median(u), v - np.median(v)).argmin()
+    return np.array([u[nearest], v[nearest]], float)

@@ -88,7 +88,7 @@ def render(
     points = np.concatenate([corners, *keypoints.values()], axis=1)
     centre = points.reshape(-1, 3).mean(axis=0)
     with SceneRenderer(camera, people, asset, draw_look(random["look"]), trajectory.table_height, centre) as renderer:
-        view = choose_view(renderer, camera, motion, points, random["view"])
+        view = choose_view(renderer, camera, motion, points, keypoints, random["view"])
         chosen = _chosen(view.frames, frames, motion)
         if len(chosen) < min(SHORTEST, frames or SHORTEST):
             raise ClipError(

@@ -17,6 +17,8 @@ SPARE = 0.3  # largest fraction of the way from the nearest distance to the fart
 CANDIDATES, MOMENTS = 16, 3
 BORDER = 0.04  # fraction of the picture's height, kept free
 ENOUGH = 0.025  # fraction of the picture that hand and object should each cover at least
+SHOWN = 0.6  # fraction of a hand's keypoints that should be seen at least: below it, hands are rarely found in pictures
+SKIN = 0.022  # m, largest depth of a joint below the skin in front of it
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,15 @@ class View:
 
 
 def choose_view(
-    renderer: SceneRenderer, camera: Intrinsics, motion: PhysicalMotion, points: np.ndarray, rng: np.random.Generator
+    renderer: SceneRenderer,
+    camera: Intrinsics,
+    motion: PhysicalMotion,
+    points: np.ndarray,
+    keypoints: dict[str, np.ndarray],
+    rng: np.random.Generator,
 ) -> View:
-    """The best of CANDIDATES random directions: all frames in view, hand and object seen. `points` (T, P, 3) m."""
+    """The best of CANDIDATES random directions: all frames in view, hand and object seen. `points` (T, P, 3) m: what
+    must be in view; `keypoints`: of each hand, (T, 21, 3) m."""
     low, high = points.reshape(-1, 3).min(axis=0), points.reshape(-1, 3).max(axis=0)
     best, best_score = None, -1.0
     for _ in range(CANDIDATES):
@@ -43,7 +51,7 @@ def choose_view(
             again = place(camera, part.mean(axis=0), turn, tilt, points, spare) if len(part) else view
             view = max(view, again, key=lambda v: v.frames.stop - v.frames.start)
         score = (view.frames.stop - view.frames.start) / len(points)
-        score *= _seen(renderer, motion, view)
+        score *= _seen(renderer, camera, motion, keypoints, view)
         if score > best_score:
             best, best_score = view, score
     assert best is not None
@@ -94,15 +102,35 @@ def longest_run(good: np.ndarray) -> slice:
     return slice(int(starts[k]), int(ends[k]))
 
 
-def _seen(renderer: SceneRenderer, motion: PhysicalMotion, view: View) -> float:
-    """How well hands and object are seen in some frames, in [0, 1]."""
+def shown(
+    camera: Intrinsics, world_T_camera: np.ndarray, points: np.ndarray, depth: np.ndarray, hand: np.ndarray
+) -> float:
+    """Fraction of a hand's keypoints (K, 3) m that are seen: their pixel shows the hand, `hand` (H, W) bool, at most
+    SKIN before them, `depth` (H, W) m."""
+    seen = transform(inverse(world_T_camera), points)
+    u, v = np.round(camera.project(seen)).astype(int).T
+    inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+    at = np.where(inside, v, 0), np.where(inside, u, 0)
+    return float((inside & hand[at] & (seen[:, 2] - depth[at] < SKIN)).mean())
+
+
+def _seen(
+    renderer: SceneRenderer, camera: Intrinsics, motion: PhysicalMotion, keypoints: dict[str, np.ndarray], view: View
+) -> float:
+    """How well hands and object are seen in some frames, in [0, 1]: 1 where each is large enough, and where enough of
+    each hand faces the camera."""
     if view.frames.stop == view.frames.start:
         return 0.0
     renderer.aim(view.world_T_camera)
-    scores = []
+    large, facing = [], []
     for t in np.linspace(view.frames.start, view.frames.stop - 1, MOMENTS + 2).astype(int)[1:-1]:
         renderer.pose({side: poses[t] for side, poses in motion.poses.items()}, motion.object_pose[t])
-        labels = renderer.labels()
+        labels, depth = renderer.labels(), renderer.depth()
         wanted = [LABELS["object"], *(LABELS[side] for side in motion.poses)]
-        scores.append(min(min((labels == k).mean() / ENOUGH, 1.0) for k in wanted))
-    return float(np.mean(scores))
+        large.append(min(min((labels == k).mean() / ENOUGH, 1.0) for k in wanted))
+        faces = (
+            shown(camera, view.world_T_camera, points[t], depth, labels == LABELS[side])
+            for side, points in keypoints.items()
+        )
+        facing.append(min(1.0, *(face / SHOWN for face in faces)))
+    return float(np.mean(large) * np.mean(facing))

@@ -1,0 +1,53 @@
+"""`dexhot demo --from video` from end to end, without GRAB."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dexhot.cli import demo_command
+from dexhot.cli.demo_command import CAMERA
+from dexhot.data import Evidence, load
+from dexhot.perception.weights import weights_dir
+from dexhot_train.mining import mine
+
+UNREAL = "a rendered RGB-D video of the motion: the pictures are not real"
+
+
+@pytest.fixture
+def empty_cache(hand_landmarks, tmp_path, monkeypatch):
+    """An empty cache but for the models that find hands."""
+    models = weights_dir()
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
+    weights_dir().parent.mkdir(parents=True)
+    weights_dir().symlink_to(models)
+
+
+@pytest.mark.ros
+@pytest.mark.data
+@pytest.mark.timeout(1200)
+def test_from_a_rendered_video_to_a_run_that_is_closed_on_the_camera(empty_cache, ros_domain, tmp_path, monkeypatch):
+    """Only mining's budget is smaller: the pictures of a parametric lift are rendered, seen, fitted, retargeted, mined
+    and tracked. The report shows frames of the fit, and says that they are not real."""
+    monkeypatch.setattr(mine, "MineOptions", partial(mine.MineOptions, worlds=1, trials=2))
+    told: dict = {}
+    monkeypatch.setattr("dexhot.cli.output.print_json", told.update)
+    folder = tmp_path / "run"
+    code = demo_command.run(demo_command.Args(source="parametric", begin="video", out=folder, json=True))
+    seen = load(folder / "evidence.npz", Evidence)
+    hand = np.isfinite(seen.keypoints["right"][:, :, 3]).all(axis=1)
+    assert hand.mean() > 0.9, f"the detectors see the hand in {hand.sum()} of {len(hand)} images"
+    assert told["video"] == UNREAL and told["clip"] == "video/run"
+    assert {"render", "perceive", "fit", "retarget", "mine", "live", "report"} <= set(told["seconds"])
+    first = json.loads((folder / "live-1" / "run.json").read_text())
+    assert first["arguments"]["perception"] == "camera"
+    assert code == 0 and told["success"] and told["object_loop"] == CAMERA and told["live_runs"] == 1, told
+    caption = (folder / "seen.txt").read_text()
+    assert caption.startswith(f"Four frames of {UNREAL}.")
+    height, width = np.asarray(Image.open(folder / "seen.png")).shape[:2]
+    assert width > height > 200
+    page = Path(told["report"]).read_text()
+    assert UNREAL in page and "Orange: the fitted hand" in page
