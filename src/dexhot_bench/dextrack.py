@@ -24,7 +24,6 @@ from dexhot.evaluation.controllers import (
     check_names,
     clip_task,
     dataset_splits,
-    mean_known,
     summarise,
 )
 from dexhot.evaluation.kept_rows import evaluate_kept
@@ -93,8 +92,6 @@ class Asked:
         if self.flywheel:
             stages = sorted(self.flywheel.glob(f"stage*/controller/{POLICY}"))
             found |= {"ours": str(stages[-1])} if stages else {}
-            for path in self.flywheel.glob(f"fractions/*/{POLICY}"):
-                found[f"fraction_{path.parent.name}"] = str(path)
         return found | self.policies
 
     def options(self, names: tuple[str, ...], simulating: bool, scores: bool) -> EvaluationOptions:
@@ -147,7 +144,7 @@ def run(
     workers: int = 0,
 ) -> dict[str, Any]:
     """table: a number of TABLES alone. policies: rows of tables 1, 4, 6, 11 and 12 by name (LEARNED, both_ppo_tracking,
-    both_ours, fraction_0.1). flywheel: folder of `dexhot train flywheel`, of which ours, table 6 and table 10 are made.
+    both_ours, fraction_0.1). flywheel: folder of `dexhot train flywheel`, of which ours and table 10 are made.
     campaign: folder of `dexhot evaluate --rig`, for table 13.
     paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split, the
     first so many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
@@ -235,10 +232,14 @@ def _table_10(asked: Asked, quick: bool) -> dict[str, Any]:
         stages = hours_of(asked.flywheel)
         found |= {f"ours, {name}": hours for name, hours in stages.items()}
         if stages:
-            found["ours"] = {k: mean_known([s[k] for s in stages.values()]) for k in ("mining_h", "training_h")}
-            for name, hours in found["ours"].items():
-                found["ours"][name] = None if hours is None else hours * len(stages)
+            found["ours"] = {name: _sum([s[name] for s in stages.values()]) for name in ("mining_h", "training_h")}
     return found
+
+
+def _sum(values: list[float | None]) -> float | None:
+    """None where one is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def hours_of(flywheel: Path) -> dict[str, dict[str, float | None]]:

@@ -43,7 +43,6 @@ from dexhot_train.mining.search import SearchOptions
 from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, success_rate
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the scored perturbed replays; no search uses this seed
-MEDIANS = ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
 FULL = MineOptions(attempts=1)
 QUICK_PEERS = ("cylindersmall_lift", "duck_lift", "stapler_lift")  # all six take CEM and MPPI half a minute more
 QUICK = MineOptions(

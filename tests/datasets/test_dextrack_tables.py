@@ -95,7 +95,7 @@ def test_hours_are_the_ledgers_and_the_trainings(tmp_path, cache):
     found = dextrack.run(dataset="grab", table="10", flywheel=tmp_path)["tables"]["10"]
     assert found["ours, stage 1"] == {"mining_h": 1.0, "training_h": None}
     assert found["ours, stage 2"] == {"mining_h": 2.0, "training_h": 1.0}
-    assert found["ours"]["mining_h"] == 3.0 and found["without_data"] is None
+    assert found["ours"] == {"mining_h": 3.0, "training_h": None} and found["without_data"] is None
 
 
 def test_adaptivity_is_a_campaigns(tmp_path, cache):

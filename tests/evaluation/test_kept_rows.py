@@ -41,10 +41,11 @@ def test_another_clip_or_setting_is_made_anew(made):
 
 
 def test_the_key_follows_the_code_and_the_files_that_the_options_name(monkeypatch, tmp_path):
-    prior, network, mined = tmp_path / "prior.npz", tmp_path / "n.onnx", tmp_path / "a.npz"
+    prior, network, beside, mined = (tmp_path / name for name in ("prior.onnx", "n.onnx", "m.onnx", "a.npz"))
     options = replace(OPTIONS, prior=str(prior), policy=str(network), demonstrations=str(tmp_path))
+    options = replace(options, policies=(("beside", str(beside)),))
     keys = [row_key(("a", options))]
-    for file in (prior, network, tmp_path / "n.json", mined):
+    for file in (prior, network, tmp_path / "n.json", beside, tmp_path / "m.json", mined):
         file.write_bytes(b"1")
         keys.append(row_key(("a", options)))
         file.write_bytes(b"2")

@@ -1,6 +1,7 @@
 """MuJoCo Warp, on its CPU device, beside C MuJoCo: the same worlds, the same actions. The kernels compile once."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from dexhot.errors import DexhotError, MissingExtraError, NotFoundError
 from dexhot.paths import share_dir
 from dexhot.simulation.setup import Setup
 from dexhot_train.task import warp_simulator
-from dexhot_train.task.backends import task_simulator
+from dexhot_train.task.backends import task_simulator, without_gpu
 from dexhot_train.task.clips import load_task_clip, task_clip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
@@ -145,3 +146,11 @@ def test_without_the_extra_the_sentence_says_what_to_install(clip, monkeypatch):
     monkeypatch.delattr(warp_simulator, "mujoco_warp")
     with pytest.raises(MissingExtraError, match=r"MuJoCo Warp needs an extra .*dexhot\[gpu\]"):
         task_simulator("warp", [clip], 1, [[None]])
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_training_for_a_gpu_that_is_not_there_says_so(gpu, monkeypatch):
+    warp = pytest.importorskip("warp")
+    monkeypatch.setattr(warp, "get_preferred_device", lambda: SimpleNamespace(is_cuda=gpu))
+    assert without_gpu("mujoco") == ""
+    assert ("one CPU thread" in without_gpu("warp")) != gpu

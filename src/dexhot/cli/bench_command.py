@@ -118,7 +118,7 @@ class Args:
     """dextrack: policies (.onnx) as rows: ppo_tracking, ppo_omnigrasp, without_data_homotopy, without_data, ours;
     both_ppo_tracking, both_ours (table 4); fraction_0.1 (table 6)."""
     flywheel: Annotated[Path | None, shown("FOLDER")] = None
-    """dextrack: of `dexhot train flywheel`: its last controller as ours, --fractions (table 6), hours (table 10)."""
+    """dextrack: of `dexhot train flywheel`: its last controller is ours; its hours (table 10)."""
     campaign: Annotated[Path | None, shown("FOLDER")] = None
     """dextrack: of `dexhot evaluate --rig`, for table 13."""
     paths: Annotated[Path | None, shown("FOLDER")] = None

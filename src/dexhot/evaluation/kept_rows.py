@@ -31,7 +31,7 @@ def row_key(job: tuple[str, EvaluationOptions]) -> str:
     """Hash of all that a row depends on."""
     clip, options = job
     files = [Path(options.prior), *demonstration_files(options.demonstrations, clip)]
-    for network in filter(None, (options.policy, options.feedback)):
+    for network in filter(None, (options.policy, options.feedback, *(path for _, path in options.policies))):
         files += [Path(network), Path(network).with_suffix(".json")]
     digest = hashlib.sha256(json.dumps([clip, asdict(options), source_hash()], sort_keys=True).encode())
     for path in files:

@@ -14,7 +14,7 @@ from dexhot.fitting import kernels, row_kernels
 from dexhot.fitting.kernels import ROBUST
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, SceneState
 from dexhot.fitting.terms import Rows, Term, squares
-from dexhot.humans.kernels import POSE_SIZE, logarithm
+from dexhot.humans.kernels import POSE_SIZE
 from dexhot.humans.skin import JOINTS
 
 LEAST_POINTS = 60  # fewer points of a cloud weigh less in all
@@ -313,16 +313,7 @@ class Temporal:
 
     def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """57 residuals, rad and m."""
-        before, now = self.before, scene.state
-        off = np.concatenate(
-            [
-                logarithm(before.hand.rotation.T @ now.hand.rotation),
-                now.hand.translation - before.hand.translation,
-                (now.hand.fingers - before.hand.fingers).ravel(),
-                logarithm(before.rotation.T @ now.rotation),
-                now.position - before.position,
-            ]
-        )
+        off = self.before.change_to(scene.state)
         weight = self.weight.copy()
         weight[3:6] *= off[3:6] @ off[3:6] >= self.threshold**2
         weight[54:57] *= off[54:57] @ off[54:57] >= self.object_threshold**2

@@ -44,6 +44,14 @@ def moves(reference: Reference, hand: RobotHand, asset: ObjectAsset, count: int,
     return drawn
 
 
+def moved_about(object_pose: np.ndarray, centre: np.ndarray, shift: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """(T, 7) world transforms of what is shifted (3,) m and turned (3,) rad about `centre` (3,) m, all in the frame of
+    an object at poses (T, 7)."""
+    about = compose(make_pose(centre + shift, rotvec_to_quat(turn)), make_pose(-centre, [1.0, 0.0, 0.0, 0.0]))
+    moved: np.ndarray = compose(compose(object_pose, about), inverse(object_pose))
+    return moved
+
+
 def grasp_centre(reference: Reference, hand: RobotHand) -> np.ndarray:
     """(3,) m, mean of the fingertips that take part in the middle of the object's motion, in the mesh frame."""
     t = (reference.grasp_start + reference.grasp_end) // 2
@@ -67,8 +75,7 @@ def regrasp(
     start, end, table = reference.grasp_start, reference.grasp_end, reference.table_height
     model = HandModel(hand, match.links, base, asset, table)
     centre = grasp_centre(reference, hand)
-    about = compose(make_pose(centre + move[:3], rotvec_to_quat(move[3:])), make_pose(-centre, [1.0, 0.0, 0.0, 0.0]))
-    moved = compose(compose(pose, about), inverse(pose))  # (T, 7), in the world
+    moved = moved_about(pose, centre, move[:3], move[3:])
     points = np.empty((len(pose), len(hand.tip_sites) + len(match.links), 3))
     for t, q in enumerate(reference.q):
         model.move(q)

@@ -17,10 +17,10 @@ from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import recorded_split
 from dexhot.datasets.scanned import generate_grasp
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
-from dexhot.geometry.rotations import rotvec_to_quat
+from dexhot.geometry.poses import compose, inverse, lowest, transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.stretched import keeps_symmetry, stretched
+from dexhot.retargeting.regrasp import moved_about
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
 KINDS = ("stretched", "warped", "regrasped", "loaded", SYNTHETIC)
@@ -141,9 +141,7 @@ def regrasped(
     trajectory: HandObjectTrajectory, asset: ObjectAsset, shift: np.ndarray, turn: np.ndarray
 ) -> HandObjectTrajectory:
     """The same motion with the hands shifted (m) and turned (rad) in the object's frame, about its centre of mass."""
-    center, rotation = np.asarray(asset.center_of_mass, float), rotvec_to_quat(turn)
-    moved = compose(make_pose(center + shift, rotation), make_pose(-center, [1.0, 0.0, 0.0, 0.0]))
-    world = compose(compose(trajectory.object_pose, moved), inverse(trajectory.object_pose))  # (T, 7)
+    world = moved_about(trajectory.object_pose, np.asarray(asset.center_of_mass, float), shift, turn)
     hands = {
         side: replace(h, keypoints=transform(world[:, None], h.keypoints), wrist_pose=compose(world, h.wrist_pose))
         for side, h in trajectory.hands.items()

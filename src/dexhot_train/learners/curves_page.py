@@ -6,6 +6,7 @@ for it. What was mined for a training elsewhere is named with it and moves its c
 
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -53,7 +54,7 @@ def read_curve(text: str) -> Curve:
     parts = stages or [folder / CURVE]
     if not parts[0].is_file():
         raise FileFormatError(f"{folder} has no {CURVE}: give a folder of `dexhot train` tracker, baseline, flywheel.")
-    mined = {f"stage{row['stage']}": 0 for row in read_ledger(folder / LEDGER) if "stage" in row}
+    mined: Counter[str] = Counter()
     for row in read_ledger(folder / LEDGER):
         if "stage" in row:
             mined[f"stage{row['stage']}"] += row["control_steps"]
@@ -61,7 +62,7 @@ def read_curve(text: str) -> Curve:
     steps: list[float] = []
     values: dict[str, list[float]] = {figure: [] for figure in SHOWN}
     for path in parts:
-        if stages and (own := mined.get(path.parent.parent.name, 0)):
+        if stages and (own := mined[path.parent.parent.name]):
             mining.append((at, at + own))
             at += own
         rows = _rows(path)

@@ -16,7 +16,7 @@ import numpy as np
 from dexhot import __version__
 from dexhot.data.files import kind_of, load, replacing
 from dexhot.data.types import Demonstration, Reference
-from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.retargeted import retargeted_clip
 from dexhot.errors import DexhotError
 from dexhot.paths import PHYSICS, cache_dir
 from dexhot.planning.plan_features import plan_features
@@ -25,10 +25,7 @@ from dexhot.planning.prior import unfitted
 from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials, TrialWorld
-from dexhot.retargeting.retarget import retarget
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.training_clips import training_clips
@@ -94,9 +91,7 @@ def scene_of(name: str, hand: str = "leap_right") -> tuple[Reference, Setup]:
         reference = item.reference if isinstance(item, Demonstration) else item
         require_training(reference.name)
         return reference, load_setup(reference)
-    trajectory, asset = human_clip(name)
-    setup = Setup(load_hand(hand), asset, load_physics())
-    return retarget(trajectory, setup.hand, asset), setup
+    return retargeted_clip(name, hand)
 
 
 def tried(job: tuple[str, TryOptions, Path]) -> ClipTries:

@@ -24,7 +24,7 @@ from dexhot.control.policy import OnnxNetwork
 from dexhot.data.files import jsonable, load, save, write_text
 from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.datasets import split_clips, splits
-from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.retargeted import retargeted_clip
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.evaluation.controllers import (
     MOTIONS,
@@ -34,11 +34,8 @@ from dexhot.evaluation.controllers import (
     judge_policy,
     summarise,
 )
-from dexhot.retargeting.retarget import RetargetOptions, retarget
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
-from dexhot.simulation.physics import load_physics
-from dexhot.simulation.setup import Setup, load_setup
+from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, labelled
 from dexhot_train.curriculum.ledger import LEDGER, MADE, figures, read
@@ -86,7 +83,9 @@ class SetOfDemonstrations:
 
 
 def read_set(folder: Path) -> SetOfDemonstrations:
-    """Raises FileFormatError where it is no folder of `dexhot train demonstrations`."""
+    """From a folder of `dexhot train demonstrations`. Raises FileFormatError where it is none."""
+    if not (folder / CONFIG).is_file():
+        raise FileFormatError(f"{folder} is no set of `dexhot train demonstrations`: it has no {CONFIG}.")
     rows = read(folder / LEDGER)
     try:
         made = json.loads((folder / CONFIG).read_text())["settings"]["options"]
@@ -363,10 +362,7 @@ def _reference(job: Judging) -> Reference:
     path = job.folder / "references" / f"{job.clip.replace('/', '_')}.npz"
     if path.is_file():
         return load(path, Reference)
-    trajectory, asset = human_clip(job.clip)
-    profile = job.made_for.profile
-    setup = Setup(load_hand(job.made_for.hand), asset, load_physics(profile=profile))
-    reference = retarget(trajectory, setup.hand, setup.asset, RetargetOptions(profile=profile))
+    reference, _ = retargeted_clip(job.clip, job.made_for.hand, job.made_for.profile)
     save(reference, path)
     return reference
 

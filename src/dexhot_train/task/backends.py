@@ -1,6 +1,7 @@
 """The simulators of the tracking task by name: a backend is a `TaskSimulator` made of clips and their physics."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from dexhot.errors import NotFoundError
 from dexhot.simulation.perturbation import Draw
@@ -24,3 +25,14 @@ def task_simulator(
     from dexhot_train.task.warp_simulator import WarpMujoco
 
     return WarpMujoco(clips, size, worlds)
+
+
+def without_gpu(backend: str) -> str:
+    """What to say before a training with a backend that is made for a GPU where there is none; "" otherwise."""
+    if backend != "warp" or not find_spec("warp"):
+        return ""
+    import warp
+
+    if warp.get_preferred_device().is_cuda:
+        return ""
+    return "No CUDA GPU: MuJoCo Warp steps the worlds on one CPU thread; --backend mujoco takes all cores."

@@ -12,13 +12,10 @@ from dexhot.control.observation import pose_velocity
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
-from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.retargeted import retargeted_clip
 from dexhot.errors import DexhotError
 from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.kinematics.wrist import palm_poses
-from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene, floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup, load_setup
@@ -70,9 +67,7 @@ def load_task_clip(name: str, profile: str | None = None, hand: str = "leap_righ
         reference = item.reference if isinstance(item, Demonstration) else item
         profile = profile or (demonstration.servo if demonstration else None)
         return task_clip(reference, load_setup(reference, profile=profile), demonstration)
-    trajectory, asset = human_clip(name)
-    setup = Setup(load_hand(hand), asset, load_physics(profile=profile))
-    return task_clip(retarget(trajectory, setup.hand, asset, RetargetOptions(profile=profile)), setup)
+    return task_clip(*retargeted_clip(name, hand, profile))
 
 
 def _twist(reference: Reference) -> np.ndarray:

@@ -63,6 +63,7 @@ def run(args: Flywheel) -> None:
     from dexhot_train.curriculum.ledger import page
     from dexhot_train.curriculum.variations import clips_named
     from dexhot_train.learners.tracker import TrackerOptions
+    from dexhot_train.task.backends import without_gpu
 
     at_least(0, seed=args.seed, workers=args.workers, reward=args.reward, imitation=args.imitation)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
@@ -76,6 +77,8 @@ def run(args: Flywheel) -> None:
     say = lambda line: console.print(line, highlight=False)  # noqa: E731
     workers = args.workers or os.cpu_count() or 1
     clips, demonstrations = _in_folders(args.clips)
+    if slow := without_gpu(args.backend):
+        console.print(slow, soft_wrap=True, highlight=False)
     told = run_flywheel(
         clips_named(clips), options, args.out, " ".join(words), workers, args.executor, say, demonstrations
     )

@@ -45,7 +45,7 @@ def run(args: Generalist) -> None:
     """Train one, and export it with its card."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import kind_of
-    from dexhot.errors import DexhotError, MissingExtraError, NotFoundError
+    from dexhot.errors import DexhotError, MissingExtraError
     from dexhot.paths import cache_dir
     from dexhot.versions import source_hash
     from dexhot_train.mining.executor import run_jobs
@@ -64,7 +64,7 @@ def run(args: Generalist) -> None:
     files, kinds = [], ["dexhot/demonstration", *(["dexhot/reference"] if args.feedback else [])]
     for given in args.demonstrations:
         if not given.exists():
-            raise NotFoundError("demonstration", str(given), ["a file or a folder of demonstrations"])
+            raise DexhotError(f"{given} does not exist: give demonstrations, or folders of them.")
         inside = sorted(given.glob("*.npz")) if given.is_dir() else [given]
         files += [path for path in inside if not given.is_dir() or kind_of(path) in kinds]
     budget: dict[str, Any] = {name: getattr(args, name) for name in ("seed", "worlds", "trials", "held_out")}

@@ -46,7 +46,7 @@ def run(args: PoseFollowing) -> None:
     """Train, and try the policy from held-out starts."""
     import os
 
-    from dexhot.cli.output import print_json, summary
+    from dexhot.cli.output import console, print_json, summary
     from dexhot.errors import MissingExtraError
     from dexhot.progress import progress
 
@@ -54,6 +54,7 @@ def run(args: PoseFollowing) -> None:
         from dexhot_train.learners.pose_following import FollowingTraining, train_pickup
     except ImportError as e:
         raise MissingExtraError("training a policy", "train") from e
+    from dexhot_train.task.backends import without_gpu
     from dexhot_train.task.pickup_clips import load_pickup
 
     at_least(0, seed=args.seed, workers=args.workers, episodes=args.episodes)
@@ -64,6 +65,8 @@ def run(args: PoseFollowing) -> None:
     options = FollowingTraining(args.method, args.worlds, args.steps, args.seed, backend=args.backend)
     folder = args.out / f"{args.task}-{args.hand}-{args.method}-{args.seed}"
     threads = args.workers or os.cpu_count() or 1
+    if slow := without_gpu(args.backend):
+        console.print(slow, soft_wrap=True, highlight=False)
     with progress("training", counted=True) as job:
         told = train_pickup(pickup, options, folder, " ".join(words), threads, args.episodes, job.says("training, "))
     summary("pose trajectory following", {name: value for name, value in told.items() if name != "last"})

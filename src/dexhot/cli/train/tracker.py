@@ -57,12 +57,13 @@ def run(args: Tracker) -> None:
     """Train one, and export it with its card."""
     import os
 
-    from dexhot.cli.output import print_json, summary
+    from dexhot.cli.output import console, print_json, summary
     from dexhot.control.observation import LAYOUTS
     from dexhot.errors import DexhotError
     from dexhot.progress import progress
     from dexhot_train.curriculum.variations import clips_named, require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
+    from dexhot_train.task.backends import without_gpu
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
 
@@ -82,6 +83,8 @@ def run(args: Tracker) -> None:
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
+    if slow := without_gpu(args.backend):
+        console.print(slow, soft_wrap=True, highlight=False)
     with progress("training", counted=True) as job:
         learner, told = train_tracker(
             clips, options, folder, _command(args), threads, job.says("training, "), args.encoder
