@@ -255,13 +255,13 @@ def test_the_prompt_says_where_the_object_goes(shipped):
         (["--rig", "sim-wire", "--clips", "a", "--demonstrations", "none_here"], "is no folder"),
         (["--rig", "sim-wire", "--clips", "a", "--planning-seconds", "nan"], "must be positive"),
         (["--rig", "sim-wire", "--clips", "a", "--planning-rollouts", "-1"], "must be 0 or more"),
-        (["--rig", "sim-wire", "--clips", "a", "--prior", "none_here.npz"], "does not exist"),
+        (["--rig", "sim-wire", "--clips", "a", "--prior", "none_here.onnx"], "does not exist"),
         (["--rig", "sim-wire", "--clips", "a", "--graph", "foo:=1"], "no argument of real_track named 'foo'"),
         (["--rig", "sim-wire", "--clips", "a", "--graph", "rig:=sim"], "--graph does not take rig"),
         (["--rig", "sim-wire", "--clips", "a", "--baseline", "none_here.onnx"], "does not exist"),
         (["--rig", "sim-wire", "--clips", "duck_lift", "--baseline", "none"], "--split train"),
-        (["--scores"], "--scores belongs to --controller"),
-        (["--controller", "planned", "--physics", "1"], "belong to a Demonstration"),
+        (["--scores"], "--scores, --policies and --report belong to --controller"),
+        (["--controller", "planned", "--physics", "1"], "--physics belongs to a Demonstration"),
     ],
 )
 def test_the_command_names_what_does_not_go_together(words, said, capsys, cache, tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from dexhot.ros.core.process import NODES
 
 USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
 USED_BY_THE_GRAPH |= {"namespace", "use_sim_time", "profile", "camera_pose", "session", "camera_loop"}
+USED_BY_THE_GRAPH |= {"shaper_feedback"}  # the shaper's `feedback`
 
 
 @pytest.fixture
