@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dexhot.data.files import replacing, save
-from dexhot.data.types import PolicyCard
+from dexhot.data.types import PolicyCard, PriorCard
 from dexhot.errors import DexhotError, MissingExtraError
 
 OPSET = 18
@@ -36,6 +36,12 @@ def export_policy(module: nn.Module, card: PolicyCard, path: str | Path) -> Path
     if tuple(out.shape) != (2, joints):
         raise DexhotError(f"the network's output has the shape {tuple(out.shape)}, not (N, {joints}) of the card.")
     content = onnx_bytes(module, {"observation": seen, "residual": residual}, ["next_residual"])
+    return write_network(content, card, path)
+
+
+def write_network(content: bytes, card: PolicyCard | PriorCard, path: Path) -> Path:
+    """Write an ONNX file and, beside it, its card with its hash; returns `path`. Raises FileFormatError for an invalid
+    card, before anything is written."""
     card = replace(card, onnx_sha256=hashlib.sha256(content).hexdigest())
     card.validate()
     with replacing(path) as temporary:

@@ -1,21 +1,19 @@
 """`dexhot train prior`: collects tries, fits a prior of one kind, and writes it as ONNX with its card."""
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from dexhot.data.files import replacing, save
 from dexhot.data.types import PRIORS, PriorCard
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.planning.plan_features import plan_layout
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.versions import versions
-from dexhot_train.export import onnx_bytes
+from dexhot_train.export import onnx_bytes, write_network
 from dexhot_train.prior.networks import fit_network
 from dexhot_train.prior.tries import ClipTries, Run, TryOptions, clips_for, collect
 from dexhot_train.training_clips import TERMS
@@ -80,13 +78,8 @@ def export_prior(prior: FittedPrior, path: str | Path) -> Path:
     known = sum(int(part["size"]) for part in prior.card.features)
     shown = {"features": torch.zeros(1, known), "noise": torch.zeros(2, size), "choice": torch.zeros(2, 1)}
     content = onnx_bytes(prior.network, shown, ["plans", "mean"], rows=("noise", "choice"))
-    card = replace(prior.card, onnx_sha256=hashlib.sha256(content).hexdigest())
-    card.validate()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-    save(card, path.with_suffix(".json"))
-    return path
+    return write_network(content, prior.card, path)
 
 
 def proposed(
