@@ -204,13 +204,20 @@ def _names(rows: dict[str, Metrics]) -> Iterator[str]:
 
 
 def comparison(cells: Kept, rows: Sequence[TableRow]) -> dict[str, float]:
-    """How much lower HOMan's errors are than those of independent composition, with one hand and with two; of means
+    """How much lower HOMan's errors are than those of independent composition, with one hand and with two, also with
+    masks as good as the paper's; of means
     over the clips that have both."""
     found: dict[str, float] = {}
     by_name = {row.name: row for row in rows}
     for joint, apart, what in (
         (f"homan ({FEW_CLIPS} clips)", "homan, independent", "homan"),
         ("homan, two hands", "homan, independent, two hands", "homan_two_hands"),
+        ("homan, masks of IoU 0.66", "homan, independent, masks of IoU 0.66", "homan_paper_masks"),
+        (
+            "homan, two hands, masks of IoU 0.66",
+            "homan, independent, two hands, masks of IoU 0.66",
+            "homan_two_hands_paper_masks",
+        ),
     ):
         if joint not in by_name or apart not in by_name:
             continue

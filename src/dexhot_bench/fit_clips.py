@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.labels import LABELS, label_boxes
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.datasets.library import load_clip
 from dexhot.errors import ClipError, NotFoundError
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.objects.library import load_object
 from dexhot.synthesis.clip import Options, Truth, render
+from dexhot.synthesis.noise import MaskNoise, noise_level
 
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
@@ -26,6 +29,8 @@ CLIPS = [
 TWO_HANDS = [("duck_lift", 31), ("cubelarge_pass1", 32), ("headphones_pass1", 33), ("piggybank_use1", 34)]
 PARAMETRIC = [("lift", "box", 0), ("carry", "cylinder", 1)]  # where GRAB is not in the cache
 TURN = 90.0  # degrees between two cameras
+PAPER_IOU = 0.66  # of HOMan's object masks on HO-3D (its table A.2)
+PATCH = 16  # px, over which the error of such a mask's border is alike
 APART = 0.012  # m between the keypoints of two hands: fingers are 15 mm thick
 STAND_IN_SCALE, STAND_IN_STRETCH = 0.3, 0.15  # a stand-in's size, and the standard deviation of each axis' stretch
 
@@ -56,6 +61,7 @@ class Sight:
     views: int = 1  # 2: by a second camera too, TURN degrees round the motion
     exact: tuple[str, ...] = ()  # "masks", "keypoints": without errors (HOMan's figure 4)
     start: tuple[float, float] | None = None  # deg and mm that the object's first pose is off (TF-HOT's figure 3)
+    mask_iou: float | None = None  # of the object's masks, with errors of their own in each frame (HOMan's table A.2)
     stand_in: bool = False  # another object of the category in place of the object's own mesh
 
     def evidence(self, clip: Clip, seed: int = 0) -> Evidence:
@@ -64,6 +70,9 @@ class Sight:
         seen = replace(seen, object_pose=np.full_like(seen.object_pose, np.nan))
         if "masks" in self.exact:
             seen = replace(seen, labels=true.labels, boxes=true.boxes)
+        if self.mask_iou is not None:
+            labels = masks_at(self.mask_iou, true.labels, clip.recording.intrinsics, seed)
+            seen = replace(seen, labels=labels, boxes=label_boxes(labels, seen.boxes))
         if "keypoints" in self.exact:
             seen = replace(seen, keypoints=true.keypoints)
         if self.start is not None:
@@ -73,6 +82,30 @@ class Sight:
     def asset(self, clip: Clip, own: ObjectAsset) -> ObjectAsset:
         """The mesh that is fitted."""
         return stand_in(own, len(clip.name)) if self.stand_in else own
+
+
+def masks_at(iou: float, true: np.ndarray, camera: Intrinsics, seed: int) -> np.ndarray:
+    """Labels (T, H, W) whose object has about this overlap with the true one's: borders displaced anew in each frame,
+    as by a network that sees single images."""
+    middle = noise_level("middle")
+
+    def noisy(pixels: float) -> np.ndarray:
+        level = replace(middle, mask={"boundary": pixels, "patch": PATCH, "memory": 0.0, "missing": 0.0})
+        noise = MaskNoise(camera, level, np.random.default_rng(seed))
+        return np.stack([noise(labels) for labels in true])
+
+    low, high = 0.0, 40.0  # px of a picture 640 wide
+    for _ in range(7):
+        boundary = 0.5 * (low + high)
+        low, high = (boundary, high) if object_iou(noisy(boundary), true) > iou else (low, boundary)
+    return noisy(boundary)
+
+
+def object_iou(labels: np.ndarray, true: np.ndarray) -> float:
+    """Of the object in labels (T, H, W), mean over the frames that show it."""
+    a, b = labels == LABELS["object"], true == LABELS["object"]
+    seen = b.any(axis=(1, 2))
+    return float(((a & b).sum(axis=(1, 2)) / np.maximum((a | b).sum(axis=(1, 2)), 1))[seen].mean())
 
 
 def moved(pose: np.ndarray, degrees: float, mm: float, rng: np.random.Generator) -> np.ndarray:

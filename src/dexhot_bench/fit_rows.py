@@ -10,7 +10,7 @@ from dexhot.fitting.handypriors import PHYSICS, RENDER
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot_bench import fit_body, fit_contact, fit_robot
-from dexhot_bench.fit_clips import CLIPS, Sight, clip_names
+from dexhot_bench.fit_clips import CLIPS, PAPER_IOU, Sight, clip_names
 
 FRAMES, FEW_CLIPS, FEW_FRAMES = 60, 4, 30  # all clips; those of the ablations and of parity with the papers' Adam
 QUICK_FRAMES, QUICK_SLOW_FRAMES = 24, 4
@@ -74,6 +74,7 @@ def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
     homan = recipes["homan"]
     scaled = homan.changed(["solver.stand_in=true"])
     two = Sight(hands=2)
+    rough, rough_two = Sight(mask_iou=PAPER_IOU), Sight(hands=2, mask_iou=PAPER_IOU)
 
     def few(name: str, recipe: Recipe, sight: Sight | None = None) -> TableRow:
         return TableRow(name, recipe, FEW_CLIPS, frames, sight or Sight())
@@ -85,6 +86,10 @@ def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
         few("homan, independent", homan.without(INDEPENDENT)),
         few("homan, two hands", homan, two),
         few("homan, independent, two hands", homan.without(INDEPENDENT), two),
+        few("homan, masks of IoU 0.66", homan, rough),
+        few("homan, independent, masks of IoU 0.66", homan.without(INDEPENDENT), rough),
+        few("homan, two hands, masks of IoU 0.66", homan, rough_two),
+        few("homan, independent, two hands, masks of IoU 0.66", homan.without(INDEPENDENT), rough_two),
         few("homan, stand-in mesh", scaled, Sight(stand_in=True)),
     ]
     if ablate:

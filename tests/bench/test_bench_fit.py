@@ -9,10 +9,12 @@ import pytest
 from tests.tiny_clip import ASSET, HAND, SHAPE, tiny_clip
 
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.labels import LABELS
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import load_recipe
+from dexhot.geometry.cameras import pinhole
 from dexhot.geometry.poses import IDENTITY, make_pose
 from dexhot.geometry.rotations import quat_angle, rotvec_to_quat
 from dexhot.humans.skin import HandPose
@@ -92,6 +94,16 @@ def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
     monkeypatch.setattr(fit, "rendered", cannot)
     monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
     assert fit.run(quick=True)["left_out"] == ["tiny: too far away"]
+
+
+def test_rough_masks_overlap_as_asked_and_err_anew_in_each_frame():
+    """The same true mask four times, of a box of 80 px: HOMan's table A.2 has 0.66."""
+    true = np.zeros((4, 240, 320), np.uint8)
+    true[:, 80:160, 120:200] = LABELS["object"]
+    found = fit_clips.masks_at(fit_clips.PAPER_IOU, true, pinhole(320, 240, 42.6), 0)
+    assert fit_clips.object_iou(found, true) == pytest.approx(fit_clips.PAPER_IOU, abs=0.04)
+    assert fit_clips.object_iou(found[:-1], found[1:]) < 0.75
+    assert np.array_equal(found, fit_clips.masks_at(fit_clips.PAPER_IOU, true, pinhole(320, 240, 42.6), 0))
 
 
 def test_a_clip_that_a_recipe_cannot_fit_is_named(drawn, monkeypatch):
@@ -221,7 +233,13 @@ def test_homans_margins_are_those_of_the_papers_table(tmp_path, monkeypatch):
     rows = {row.name: row for row in fit.rows_of(False)}
     cells = fit.Kept(tmp_path / "cells.json")
     assert fit.comparison(cells, list(rows.values())) == {}
-    for suffix, what in (("", "homan"), (", two hands", "homan_two_hands")):
+    rough = ", masks of IoU 0.66"
+    for suffix, what in (
+        ("", "homan"),
+        (", two hands", "homan_two_hands"),
+        (rough, "homan_paper_masks"),
+        (f", two hands{rough}", "homan_two_hands_paper_masks"),
+    ):
         joint, apart = rows[f"homan{suffix or ' (4 clips)'}"], rows[f"homan, independent{suffix}"]
         cells.put(fit.cell(joint, "a"), {"mpjpe_mm": 86.0, "object_vertex_reduced_mm": 80.0, "add_s_mm": 38.0})
         cells.put(fit.cell(apart, "a"), {"mpjpe_mm": 262.0, "object_vertex_reduced_mm": 121.0, "add_s_mm": 77.0})

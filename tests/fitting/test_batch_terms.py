@@ -102,7 +102,7 @@ TERMS = {
     "attraction": contact_terms.BatchAttraction({s: z[:5] for s, z in ZONES.items()}, 1.0, 0.0005),
     "centroid": contact_terms.Centroids(NEAR, 1.0),
     "collision": contact_terms.PairCollision(1.0),
-    "local contact": contact_terms.LocalContact(ZONES, 1.0),
+    "local contact": contact_terms.LocalContact(1.0),
     "known contact": contact_terms.KnownContact(CONTACTS, NORMALS, 1.0, 0.2),
     "known contact from afar": contact_terms.KnownContact(CONTACTS, NORMALS, 1.0, 0.2, reach=0.01),
     "joint change": motion_terms.JointChange(BEFORE, THERE["object.place"][0], 100.0, 1.0, 1.0, 1e-4, 1e-6),
@@ -114,7 +114,7 @@ TERMS = {
     "size": motion_terms.SizeDeviation(0.5),
     "shape": motion_terms.ShapePrior(0.5),
 }
-DETACHED = {"centroid": ("object",)}  # bodies whose gradient a paper leaves out
+DETACHED = {"centroid": ("object",), "collision": ("object",)}  # bodies whose gradient a paper leaves out
 DRAWN = ("mask rendering", "silhouette", "image")  # in single precision, with jumps where a pixel's centre is crossed
 
 

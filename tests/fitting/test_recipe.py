@@ -35,6 +35,9 @@ PUBLISHED = {  # every setting that stands under `paper`, with its published val
         "local_contact.repulsion": 0.02, "collision.weight": 0.001, "solver.rotations": 50, "solver.coarse_steps": 200,
         "solver.fine_steps": 200, "solver.turn_rate": 0.1, "solver.finger_rate": 0.1, "solver.place_rate": 0.01,
         "solver.scale_rate": 0.01, "solver.components": 16,
+        # read off the authors' program
+        "silhouette.scale": 0.1, "vertices_2d.scale": 1, "pca.scale": 1, "size.scale": 1, "smoothness.scale": 0.37,
+        "centroid.scale": 3.33, "local_contact.scale": 1, "collision.scale": 10,
     },
     "handypriors": {},  # neither weights nor learning rate nor steps are published
     "contact": {},

@@ -98,13 +98,13 @@ class Vertices2D:
     scale: float = 1.0
 
     def add(self, scene: BatchScene) -> np.ndarray:
-        """The mean over vertices, over the image's size; frames without a detection count nothing."""
+        """The mean over vertices and hands, over the image's size; frames without a detection count nothing."""
         total = np.zeros(scene.count)
         for side in scene.hands:
             vertices = scene.hand_vertices(side)
             off, slopes = offsets(self.view, vertices, self.seen[side])
             detected = (self.view.confidence[side].sum(axis=1) > 0.0)[:, None]
-            factor = self.weight * self.scale / vertices.shape[1]
+            factor = self.weight * self.scale / vertices.shape[1] / len(scene.hands)
             total += factor * (detected * (off**2).sum(axis=-1)).sum(axis=1)
             scene.push_vertices(side, 2.0 * factor * detected[..., None] * (off[..., None, :] @ slopes).squeeze(-2))
         return total

@@ -10,6 +10,7 @@ from dexhot.fitting.batch_view import BatchView
 from dexhot.humans.skin import vertex_normals
 
 THICK = 0.03  # m: how deep a point may be in a hand to count as inside
+SATURATED = 6.0  # reaches beyond which a vertex is no longer drawn: the slope is 1e-5 there
 TOUCHES = 0.001  # m of the object's surface within which a contact value is 1 (HandyPriors D)
 
 
@@ -105,33 +106,34 @@ def boxes_overlap(view: BatchView, side: str) -> np.ndarray:
 @dataclass
 class PairCollision:
     """How deep the vertices of each mesh are in each other (HOMan 5): hands in the object, the object in hands, and
-    hands in hands; exact distances instead of the paper's grids of 32 cells."""
+    hands in hands; exact distances instead of the paper's grids of 32 cells. It moves hands alone, as in the authors'
+    program: the object is where its masks have it."""
 
     weight: float
     scale: float = 1.0
 
     def add(self, scene: BatchScene) -> np.ndarray:
         """(B,) sums, m."""
-        total = BatchPenetration(self.weight, self.scale).add(scene)
-        factor = self.weight * self.scale
+        total, factor = np.zeros(scene.count), self.weight * self.scale
         for side in scene.hands:
             faces = scene.bodies.faces(side)
             for b in range(scene.count):
                 vertices = scene.hand_vertices(side)[b]
                 normals = vertex_normals(vertices, faces)
+                by_points = scene.hands[side].by_points[b]
                 for other in scene.hands:
                     if other != side:
                         inner = scene.hand_vertices(other)[b]
-                        ids, depth, slopes = inside(
-                            inner, vertices, normals, faces, factor, scene.hands[side].by_points[b]
-                        )
+                        ids, depth, slopes = inside(inner, vertices, normals, faces, factor, by_points)
                         total[b] += factor * depth.sum()
                         np.add.at(scene.hands[other].by_points[b], 16 + ids, slopes)
                 if scene.model is not None:
-                    inner = scene.object_samples[b]
-                    ids, depth, slopes = inside(inner, vertices, normals, faces, factor, scene.hands[side].by_points[b])
+                    off, outward = scene.distances(b, vertices)
+                    ids = np.flatnonzero(off < 0.0)
+                    total[b] -= factor * off[ids].sum()
+                    np.add.at(by_points, 16 + ids, -factor * outward[ids])
+                    depth = inside(scene.object_samples[b], vertices, normals, faces, factor, by_points)[1]
                     total[b] += factor * depth.sum()
-                    scene.push_object(b, inner[ids], slopes)
         return total
 
 
@@ -165,40 +167,29 @@ def inside(
 
 @dataclass
 class LocalContact:
-    """Fingertip pads and palm near the object are drawn to its nearest vertex, vertices in it are pushed out; both
-    saturate (HOMan, after Hasson et al. 2019)."""
+    """Vertices of the hands near the object are drawn to its nearest vertex, vertices in it are pushed out; both
+    saturate (HOMan, after Hasson et al. 2019). All vertices, as in the authors' program, not the zones of 2019: a mean
+    over few pads outweighs the silhouette and draws the object to a hand at a wrong distance."""
 
-    zones: dict[str, list[np.ndarray]]  # vertices of each contact zone, by side
     weight: float
     attraction: float = 0.01  # m
     repulsion: float = 0.02  # m
     scale: float = 1.0
 
     def add(self, scene: BatchScene) -> np.ndarray:
-        """(B,) m: the mean over the zones plus that over the vertices inside."""
+        """(B,) m: the mean over the vertices outside plus that over those inside, a mean over the hands."""
         total = np.zeros(scene.count)
         if scene.model is None:
             return total
-        for side, zones in self.zones.items():
-            if side not in scene.hands:
-                continue
+        for side in scene.hands:
             for b in range(scene.count):
                 vertices, targets = scene.hand_vertices(side)[b], scene.object_vertices[b]
-                off = scene.distances(b, vertices)[0]
-                outside = [zone[off[zone] > 0.0] for zone in zones]
-                inner = np.flatnonzero(off <= 0.0)
-                pads, nearest = [], []
-                for zone in (zone for zone in outside if len(zone)):
-                    to = kernels.nearest_point(vertices[zone], targets, 5.0 * self.attraction)
-                    if (to >= 0).any():
-                        gaps = np.where(to >= 0, np.linalg.norm(vertices[zone] - targets[to], axis=1), np.inf)
-                        pads.append(zone[gaps.argmin()])
-                        nearest.append(to[gaps.argmin()])
-                total[b] += self._pull(
-                    scene, b, side, np.array(pads, int), np.array(nearest, int), self.attraction, len(zones)
-                )
-                to = kernels.nearest_point(vertices[inner], targets, 1.0)
-                total[b] += self._pull(scene, b, side, inner, to, self.repulsion, max(len(inner), 1))
+                inner = scene.distances(b, vertices)[0] <= 0.0
+                for ids, reach in ((np.flatnonzero(~inner), self.attraction), (np.flatnonzero(inner), self.repulsion)):
+                    to = kernels.nearest_point(vertices[ids], targets, SATURATED * reach)
+                    count = len(scene.hands) * max(len(ids), 1)
+                    total[b] += self._pull(scene, b, side, ids[to >= 0], to[to >= 0], reach, count)
+                    total[b] += self.weight * self.scale * reach * (to < 0).sum() / count
         return total
 
     def _pull(

@@ -24,7 +24,6 @@ from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
 from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
-from dexhot.humans.zones import contact_zones
 
 LOCAL = ("local_contact", "collision")  # terms of the second step alone
 INDEPENDENT = ("smoothness", "centroid", "local_contact", "collision")  # terms that independent composition lacks
@@ -93,13 +92,12 @@ def terms_of(
 ) -> list[BatchTerm]:
     """What the recipe asks for: what is seen by every camera, the rest once. `closes` are the views of the object,
     which alone is drawn; `seen` (T, V, 2) px are the vertices of each camera's own first estimate."""
-    zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
     kinds: dict[str, Callable[..., BatchTerm]] = {
         "pca": PoseComponents,
         "size": SizeDeviation,
         "smoothness": Smoothness,
         "centroid": partial(Centroids, {side: boxes_overlap(views[0], side) for side in bodies.hands}),
-        "local_contact": partial(LocalContact, zones),
+        "local_contact": LocalContact,
         "collision": PairCollision,
     }
     by_camera: list[list[BatchTerm]] = []

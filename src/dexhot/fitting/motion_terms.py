@@ -79,10 +79,11 @@ class Smoothness:
     scale: float = 1.0
 
     def add(self, scene: BatchScene) -> np.ndarray:
-        """(B,) m2, the mean over vertices; the last frame has none."""
+        """(B,) m2, the means over the object's points and over the vertices of all hands; the last frame has none."""
         total = np.zeros(scene.count)
         for name, points in moving(scene):
-            value, gradient = steps(points, self.weight * self.scale / points.shape[1])
+            bodies = 1 if name == "object" else len(scene.hands)
+            value, gradient = steps(points, self.weight * self.scale / points.shape[1] / bodies)
             total[:-1] += value
             push(scene, name, points, gradient)
         return total
@@ -175,11 +176,11 @@ class PoseComponents:
     scale: float = 1.0
 
     def add(self, scene: BatchScene) -> np.ndarray:
-        """(B,) means over the components."""
+        """(B,) means over the components and hands."""
         total = np.zeros(scene.count)
         for side in scene.hands:
             fingers = scene.given[f"{side}.fingers"]
-            factor = self.weight * self.scale / fingers.shape[1]
+            factor = self.weight * self.scale / fingers.shape[1] / len(scene.hands)
             total += factor * (fingers**2).sum(axis=1)
             scene.push(f"{side}.fingers", 2.0 * factor * fingers)
         return total
