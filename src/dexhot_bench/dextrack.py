@@ -44,10 +44,11 @@ from dexhot_bench.dextrack_paper import (
     printed,
 )
 from dexhot_bench.homotopy import ratio, task_list
+from dexhot_train.curriculum.flywheel_folder import read_flywheel
 from dexhot_train.curriculum.ledger import LEDGER
 from dexhot_train.curriculum.ledger import read as read_ledger
 from dexhot_train.learners.baselines import baseline_folder, trained_baseline
-from dexhot_train.learners.folder import POLICY, seconds_of
+from dexhot_train.learners.folder import seconds_of
 from dexhot_train.mining.executor import run_jobs
 
 TABLES = ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15")
@@ -90,8 +91,9 @@ class Asked:
             if self.dataset == "grab" and (baseline := trained_baseline(reward)):
                 found[f"ppo_{reward}"] = str(baseline.policy)
         if self.flywheel:
-            stages = sorted(self.flywheel.glob(f"stage*/controller/{POLICY}"))
-            found |= {"ours": str(stages[-1])} if stages else {}
+            wheel = read_flywheel(self.flywheel)
+            found |= {"ours": str(wheel.policy)} if wheel.policy else {}
+            found |= {name: str(path) for name, path in wheel.fractions.items()}
         return found | self.policies
 
     def options(self, names: tuple[str, ...], simulating: bool, scores: bool) -> EvaluationOptions:
