@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from dexhot.datasets import splits
 from dexhot.errors import DexhotError
 from dexhot_bench.assist_paper import Printed
+from dexhot_bench.dextrack_paper import TABLE_6
 from dexhot_train.curriculum.flywheel_folder import DIRECT, FRACTION, PATH, WAYS, FlywheelFolder, read_flywheel
 
 FLYWHEELS = {  # row -> the ways of mining
@@ -154,9 +155,10 @@ def _fraction(row: str, asked: Request) -> str:
     name = "ours" if row == "1" else f"{FRACTION}{row}"
     if name == "ours" or name in asked.networks:
         return _policy(name, asked)
+    fractions = f"--last-fractions {' '.join(fraction for fraction in TABLE_6 if fraction != '1')}"
     if wheel := asked.flywheels.get("ours"):
-        return f"{wheel.command} --out {wheel.folder} --last-fractions {row}"
-    return _training("ours", asked).replace(" --out", f" --last-fractions {row} --out")
+        return f"{wheel.command} --out {wheel.folder} {fractions}"
+    return _training("ours", asked).replace(" --out", f" {fractions} --out")
 
 
 def _paths(test: str, asked: Request) -> str:

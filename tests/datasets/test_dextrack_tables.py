@@ -120,7 +120,7 @@ def test_the_flywheels_fill_their_rows_by_themselves(imported):
     found = dextrack.run(dataset="grab-full", table="6", envs=1, flywheel=folders)
     rows, missing = found["tables"]["6"]["rows"], found["not_run"]
     assert rows["0.3"]["clips"] == rows["1"]["clips"] == 1 and rows["0.1"] is None
-    again = f"dexhot train flywheel grab --sizes 1 1 --out {ours} --last-fractions 0.1"
+    again = f"dexhot train flywheel grab --sizes 1 1 --out {ours} --last-fractions 0 0.1 0.3 0.5 0.9"
     assert missing["table 6, 0.1"] == again and "table 6, 0.3" not in missing
     found = dextrack.run(dataset="grab-full", table="4", envs=1, flywheel=folders)
     assert found["tables"]["4"]["grab_full"]["both_ours"]["clips"] == 1
@@ -159,7 +159,7 @@ def test_every_cell_without_a_figure_names_the_command_that_makes_it(cache, caps
     }
     for number, cells in published.items():
         assert set(cells) <= set(missing), number
-    assert "--last-fractions 0.3 --out ours, then --flywheel ours" in missing["table 6, 0.3"]
+    assert "--last-fractions 0 0.1 0.3 0.5 0.9 --out ours, then --flywheel ours" in missing["table 6, 0.3"]
     assert "--ways direct --demonstrations N" in missing["table 11, without_data_homotopy"]
     assert missing["table 5, S1"] == "dexhot bench dextrack --dataset taco --table 5"
     assert missing["table 15, taco"] == "dexhot bench dextrack --dataset taco --table 15"
