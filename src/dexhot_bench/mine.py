@@ -189,7 +189,8 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
         name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
     }
     row["reachable"] = placed(reference)
-    row |= {"in_hand_deg": reference.provenance.get("in_hand_deg"), "reference_kind": reference_kind(reference)}
+    row |= {"in_hand": is_in_hand(reference), "in_hand_deg": reference.provenance.get("in_hand_deg")}
+    row["reference_kind"] = reference_kind(reference)
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor
         row["arm_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
@@ -230,7 +231,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         values = [row[name] for row in rows if row.get(name) is not None]
         return float(function(values)) if values else None
 
-    in_hand = [row for row in rows if is_in_hand(row.get("in_hand_deg"))]
+    in_hand = [row for row in rows if row.get("in_hand")]
     planned = [name for name in PEERS if any(f"{name}_success_strict" in row for row in rows)]
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {

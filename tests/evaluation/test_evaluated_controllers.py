@@ -32,6 +32,7 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
 from dexhot.planning.prior import unfitted
 from dexhot.planning.structured import StructuredPlans
+from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import moved, place
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
@@ -113,10 +114,26 @@ def test_the_margin_over_replay_is_paired_by_clip():
 
 
 def test_clips_of_in_hand_motion_have_a_column_of_their_own():
-    rows = [row("b", 0.2, 0.6) | {"in_hand_deg": 31.0}, row("c", 0.6, 1.0) | {"in_hand_deg": 29.0}]
+    rows = [row("b", 0.2, 0.6) | {"in_hand": True}, row("c", 0.6, 1.0) | {"in_hand": False}]
     found = summarise(rows)["planned"]
     assert found["perturbed_in_hand"] == pytest.approx(0.6) and found["n_in_hand"] == 1
-    assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand_deg": None}])["planned"]
+    assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand": False}])["planned"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_in_hand_clips_of_every_dataset_are_named(plain):
+    """TACO's by how far the palm turns, as GRAB's; generated ones, which turn less, by what they were generated as."""
+    options = replace(OPTIONS, controller="replay", baselines=(), trials=1, dataset="parametric", plain=plain)
+    clips = [evaluate_clip((clip, options)) for clip in ("inhand-box-900", "lift-box-900")]
+    assert [clip["in_hand"] for clip in clips] == [True, False]
+    assert clips[0]["in_hand_deg"] > 9.0 > clips[1]["in_hand_deg"]
+    assert summarise(clips)["replay"]["n_in_hand"] == 1
+
+
+@pytest.mark.parametrize(("turned", "counted"), [(29.0, False), (31.0, True), (None, False)])
+def test_a_clip_of_people_is_in_hand_where_the_palm_turns_about_the_object(turned, counted, lift_reference):
+    provenance = {"in_hand_deg": turned, "trajectory": {"dataset": "TACO"}}
+    assert is_in_hand(replace(lift_reference, provenance=provenance)) == counted
 
 
 def test_the_arm_counts_the_placed_clips_and_those_of_them_that_are_strict_on_the_hand():
@@ -231,7 +248,7 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     monkeypatch.setattr(controllers, "human_clip", lambda name: lift if name == "grab/a" else None)
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
-    assert list(row)[4:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
+    assert list(row)[5:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
 
 

@@ -57,7 +57,7 @@ def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple
     body = random_shape(shape, rng)
     trajectory = demonstrate(kind, plan_grasp(body), body.height, rng)
     trajectory.name, trajectory.object_name = f"parametric/{kind}-{shape}-{seed}", body.name
-    trajectory.provenance = {"generator": "parametric", "seed": seed}
+    trajectory.provenance = {"generator": "parametric", "kind": kind, "seed": seed}
     return trajectory if side == "right" else mirrored(trajectory), shape_asset(body)
 
 

@@ -92,7 +92,7 @@ def _demonstrated(
     trajectory.name = f"generated/{kind}-{asset.name.replace('/', '_')}-{seed}"
     trajectory = trajectory if side == "right" else mirrored(trajectory)
     pose = compose(trajectory.object_pose, grasp_T_mesh)
-    provenance = {"generator": "parametric", "seed": seed, "object": asset.name}
+    provenance = {"generator": "parametric", "kind": kind, "seed": seed, "object": asset.name}
     return replace(trajectory, object_name=asset.name, object_pose=pose, provenance=provenance)
 
 

@@ -67,7 +67,7 @@ EXPLAINED = {
     MPC: "sampling control with the exact state, planning in the nominal world at each tick: an upper bound",
     "policy": "the network, which reacts to the observed object",
 }
-NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg", "reference_kind", "difficulty")  # of a row
+NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand", "in_hand_deg", "reference_kind", "difficulty")  # of a row
 ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm", "contact")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
@@ -160,7 +160,8 @@ def clip_task(job: tuple[str, EvaluationOptions]) -> Task:
 
 
 def _known(clip: str, reference: Reference) -> dict[str, Any]:
-    made = {"in_hand_deg": reference.provenance.get("in_hand_deg"), "reference_kind": reference_kind(reference)}
+    turned, kind = reference.provenance.get("in_hand_deg"), reference_kind(reference)
+    made = {"in_hand": is_in_hand(reference), "in_hand_deg": turned, "reference_kind": kind}
     return {"clip": clip, "frames": len(reference.q), **made}
 
 
@@ -560,7 +561,7 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
             told |= {"over_replay": float(margin.mean()), "over_replay_interval": interval(margin)}
             if unseen and (here := [row["clip"] in unseen for row in having]) and any(here):
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
-            if any(here := [is_in_hand(row.get("in_hand_deg")) for row in having]):
+            if any(here := [bool(row.get("in_hand")) for row in having]):
                 told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
         if all(v.get("success_panel") is not None for v in values):
             panel = np.array([float(v["success_panel"]) for v in values])

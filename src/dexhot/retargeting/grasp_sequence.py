@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from dexhot.data.types import Reference
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import mean_quat, quat_angle, quat_conjugate, quat_rotate
 from dexhot.retargeting.contact_plan import ContactPlan, in_mesh_frame, motion_interval, push_out
@@ -109,9 +110,11 @@ def in_hand_deg(object_R_palm: np.ndarray, carried: Sequence[tuple[int, int]]) -
     return float(np.degrees(np.percentile(angle, 90)))
 
 
-def is_in_hand(turned: float | None) -> bool:
-    """Whether a clip with this `in_hand_deg` (None: not known) is one of in-hand motion."""
-    return turned is not None and turned > IN_HAND
+def is_in_hand(reference: Reference) -> bool:
+    """Whether its clip is one of in-hand motion: the person turns the object by more than IN_HAND, or it was generated
+    as such a motion, whose turns are smaller than those of people who carry an object."""
+    turned, clip = reference.provenance.get("in_hand_deg"), reference.provenance.get("trajectory", {})
+    return clip.get("kind") == "inhand" or (turned is not None and turned > IN_HAND)
 
 
 def continued(grasp: Grasp, before: Grasp, thumb: int, friction: float, options: SequenceOptions) -> Grasp:

@@ -134,11 +134,12 @@ def retarget(
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     shape = asset if options.contact else None
     carried, turned = [motion_interval(object_pose, options.contacts.moved)], None
+    object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
+    if asset:
+        solid = ConvexUnion(asset.pieces)
+        picked_up = _carries(keypoints, object_pose, asset, solid, trajectory.table_height, options)
+        turned, carried = in_hand_deg(object_R_palm, picked_up), picked_up if shape else carried
     if shape:
-        solid = ConvexUnion(shape.pieces)
-        carried = _carries(keypoints, object_pose, shape, solid, trajectory.table_height, options)
-        object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
-        turned = in_hand_deg(object_R_palm, carried)
         held = _stretches(object_R_palm, carried, options)
         for carry in carried if options.rigid else ():
             palm = carried_palm(palm, object_pose, *carry, options.contacts, options.in_hand)
