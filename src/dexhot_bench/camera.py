@@ -24,7 +24,7 @@ from dexhot.evaluation.score import rejudge
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir, share_dir
 from dexhot.progress import progress
-from dexhot.retargeting.placement import place
+from dexhot.retargeting.placement import place, with_arm_path
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.live import live_rollout
@@ -105,12 +105,13 @@ def label(name: str, rig: str, perception: str, controller: str = PLAYBACK) -> s
 
 def plan_of(name: str) -> tuple[Path, Reference]:
     """The demonstration of a clip and its reference: that of `dexhot bench mine`, which is made where there is none."""
-    file = share_dir() / "policies" / "lift_box.npz"
-    if name != SHIPPED:
-        file = mined_dir("train", None) / f"{name}.npz"
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            mine_clip((name, file.parent, FULL, None, "leap_right"))
+    if name == SHIPPED:  # its arm path is made when it is played
+        file = share_dir() / "policies" / "lift_box.npz"
+        return file, with_arm_path(load(file, Demonstration).reference)
+    file = mined_dir("train", None) / f"{name}.npz"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        mine_clip((name, file.parent, FULL, None, "leap_right"))
     return file, load(file, Demonstration).reference
 
 

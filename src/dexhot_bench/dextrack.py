@@ -1,7 +1,8 @@
 """`dexhot bench dextrack`: DexTrack's tables 1, 4 to 6, 9 to 13 and 15 on a dataset, the published figures beside.
 
 A cell is a figure with its number of clips and worlds, or null ("not run"): a policy that was not given or trained, a
-dataset that is not imported, a folder that was not named. Rows of clips are kept, so a run that was stopped goes on.
+dataset that is not imported, a folder that was not named; `not_run` has what makes it (dextrack_missing.py). Rows of
+clips are kept, so a run that was stopped goes on.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from dexhot.evaluation.references import DIFFICULTY
 from dexhot.metrics.task_scores import generalization_score, task_gap
 from dexhot.paths import cache_dir
 from dexhot.progress import track
+from dexhot_bench.dextrack_missing import by_row, learned_baselines, not_run, printed_missing
 from dexhot_bench.dextrack_paper import (
     FIGURES,
     TABLE_1,
@@ -44,10 +46,11 @@ from dexhot_bench.dextrack_paper import (
     printed,
 )
 from dexhot_bench.homotopy import ratio, task_list
+from dexhot_train.curriculum.flywheel_folder import FlywheelFolder
 from dexhot_train.curriculum.ledger import LEDGER
 from dexhot_train.curriculum.ledger import read as read_ledger
 from dexhot_train.learners.baselines import baseline_folder, trained_baseline
-from dexhot_train.learners.folder import POLICY, seconds_of
+from dexhot_train.learners.folder import seconds_of
 from dexhot_train.mining.executor import run_jobs
 
 TABLES = ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15")
@@ -68,7 +71,7 @@ class Asked:
     hand: str = "allegro_right"
     profile: str = "dextrack"
     policies: dict[str, str] = field(default_factory=dict)  # name of a row -> .onnx file
-    flywheel: Path | None = None
+    flywheels: dict[str, FlywheelFolder] = field(default_factory=dict)  # row -> the one that makes its policy
     campaign: Path | None = None
     paths: Path | None = None
     clips: int = 0  # of each split, the first so many; 0: all
@@ -86,12 +89,13 @@ class Asked:
     def networks(self) -> dict[str, str]:
         """The policies that were given, those of the cache and those of the flywheel."""
         found = {}
-        for reward in ("tracking", "omnigrasp"):
-            if self.dataset == "grab" and (baseline := trained_baseline(reward)):
-                found[f"ppo_{reward}"] = str(baseline.policy)
-        if self.flywheel:
-            stages = sorted(self.flywheel.glob(f"stage*/controller/{POLICY}"))
-            found |= {"ours": str(stages[-1])} if stages else {}
+        for name, (reward, data) in learned_baselines(self.dataset).items():
+            if baseline := trained_baseline(reward, data, self.hand, self.profile):
+                found[name] = str(baseline.policy)
+        for name, wheel in self.flywheels.items():
+            found |= {name: str(wheel.policy)} if wheel.policy else {}
+        if ours := self.flywheels.get("ours"):
+            found |= {name: str(path) for name, path in ours.fractions.items()}
         return found | self.policies
 
     def options(self, names: tuple[str, ...], simulating: bool, scores: bool) -> EvaluationOptions:
@@ -136,7 +140,7 @@ def run(
     hand: str = "allegro_right",
     profile: str = "dextrack",
     policies: tuple[tuple[str, str], ...] = (),
-    flywheel: Path | None = None,
+    flywheel: tuple[Path, ...] = (),
     campaign: Path | None = None,
     paths: Path | None = None,
     clips: int = 0,
@@ -144,10 +148,10 @@ def run(
     workers: int = 0,
 ) -> dict[str, Any]:
     """table: a number of TABLES alone. policies: rows of tables 1, 4, 6, 11 and 12 by name (LEARNED, both_ppo_tracking,
-    both_ours, fraction_0.1). flywheel: folder of `dexhot train flywheel`, of which ours and table 10 are made.
-    campaign: folder of `dexhot evaluate --rig`, for table 13.
-    paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split, the
-    first so many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
+    both_ours, fraction_0.1). flywheel: folders of `dexhot train flywheel`, each a row by its clips and --ways: ours and
+    its fractions, the ablations, both_ours; table 10 has their hours. campaign: folder of `dexhot evaluate --rig`, for
+    table 13. paths: of `dexhot bench homotopy`, for table 9. plain: references by eq. 5-7 alone. clips: of each split,
+    the first so many. quick: table 1 alone, of CLIPS clips with 2 worlds, without the rows that plan."""
     dataset = dataset.replace("-", "_")
     if dataset not in DATASETS:
         raise DexhotError(f"DexTrack's tables are of {', '.join(DATASETS)}, not {dataset}.")
@@ -156,13 +160,15 @@ def run(
     check_names((), tuple(name for name, _ in policies))
     if unknown := [name for name, _ in policies if name not in KNOWN and not name.startswith("fraction_")]:
         raise DexhotError(f"no row is called {', '.join(unknown)}; rows: {', '.join(KNOWN)}, fraction_0.1.")
-    asked = Asked(dataset, envs, hand, profile, {n: str(OnnxNetwork(p).path.resolve()) for n, p in policies}, flywheel)
+    given = {n: str(OnnxNetwork(p).path.resolve()) for n, p in policies}
+    asked = Asked(dataset, envs, hand, profile, given, by_row(flywheel))
     asked = replace(asked, campaign=campaign, paths=paths, plain=plain, clips=clips, workers=workers)
     if table not in ("9", "10", "13"):  # those are of folders alone
         dataset_splits(dataset)
     if quick:
         asked, table = replace(asked, clips=clips or CLIPS, envs=2), table or "1"
     made = {number: MAKE[number](asked, quick) for number in ((table,) if table else TABLES)}
+    missing = not_run(made, asked)
     return {
         "metrics": metrics(made, dataset),
         "dataset": dataset,
@@ -171,7 +177,8 @@ def run(
         "servo": profile,
         "tables": made,
         "failed": asked.failed,
-        "printed": printed(made),
+        "not_run": missing,
+        "printed": printed(made) | printed_missing(missing),
     }
 
 
@@ -226,13 +233,13 @@ def _table_6(asked: Asked, quick: bool) -> dict[str, Any]:
 def _table_10(asked: Asked, quick: bool) -> dict[str, Any]:
     """Hours by stage of the flywheel, from its ledger and its trainings, and of PPO without supervision."""
     found: dict[str, Any] = dict.fromkeys(TABLE_10)
-    if seconds := seconds_of(baseline_folder("tracking")):
+    reward, data = learned_baselines(asked.dataset)["ppo_tracking"]
+    if seconds := seconds_of(baseline_folder(reward, data, asked.hand, asked.profile)):
         found["ppo_tracking"] = {"mining_h": 0.0, "training_h": seconds / 3600}
-    if asked.flywheel:
-        stages = hours_of(asked.flywheel)
-        found |= {f"ours, {name}": hours for name, hours in stages.items()}
-        if stages:
-            found["ours"] = {name: _sum([s[name] for s in stages.values()]) for name in ("mining_h", "training_h")}
+    for row in (row for row in TABLE_10 if row in asked.flywheels):
+        if stages := hours_of(asked.flywheels[row].folder):
+            found |= {f"{row}, {name}": hours for name, hours in stages.items()}
+            found[row] = {name: _sum([s[name] for s in stages.values()]) for name in ("mining_h", "training_h")}
     return found
 
 

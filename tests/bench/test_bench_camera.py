@@ -127,6 +127,11 @@ def test_the_quick_benchmark_always_runs(runs):
         assert len(made) == count
 
 
+def test_the_shipped_lift_is_one_that_the_arm_reaches():
+    file, reference = camera.plan_of(camera.SHIPPED)
+    assert file.is_file() and camera.placed(reference)
+
+
 def test_a_run_that_cannot_be_judged_is_no_success_and_says_why(monkeypatch, tmp_path):
     def unjudged(run):
         raise DexhotError(f"{run} has no tracked frame\nand more")

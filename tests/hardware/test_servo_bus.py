@@ -1,6 +1,9 @@
 """The simulated bus over its pseudo terminal, asked by the vendor's SDK and by our client. No test is about speed."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -323,3 +326,16 @@ def test_the_bus_has_the_joints_of_its_servos_profile(worn_servos):
     with ServoBus(ids=range(4)) as full, ServoBus(ids=range(4), model=LITE) as lite:
         assert (full.plant.friction, full.plant.gap) == (0.02, 0.01)
         assert (lite.plant.friction, lite.plant.gap) == (0.0, 0.0)
+
+
+def test_the_simulator_ends_on_ctrl_c_though_a_shell_started_it_in_its_background(tmp_path):
+    """There SIGINT is ignored, and children inherit that."""
+    link = tmp_path / "port"
+    call = ["sh", "-c", f"trap '' INT; exec {sys.executable} -m dexhot leap simulate --link {link}"]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as simulator:
+        try:
+            assert simulator.stdout.readline() == f"{link}\n"
+            simulator.send_signal(signal.SIGINT)
+            assert simulator.wait(20) == 128 + signal.SIGINT and not link.is_symlink()
+        finally:
+            simulator.kill()

@@ -25,7 +25,7 @@ from dexhot.perception.perceive import (
     perceive,
 )
 from dexhot.perception.protocols import HandSighting, ObjectSighting
-from dexhot.perception.segmentation import ModelMask, hand_mask, prompted
+from dexhot.perception.segmentation import ModelMask, hand_mask, is_arm, prompted
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
@@ -298,3 +298,38 @@ def test_a_keypoint_beside_the_hands_mask_is_doubted():
 def test_a_prompt_outside_of_the_image():
     with pytest.raises(DexhotError, match="not inside the image of 640x480"):
         prompted(np.ones((480, 640), np.float32), np.array([700.0, 10.0]))
+
+
+def fist(u, v, palm=60.0):
+    """A sighting whose fingers point to the left and whose wrist is at u, v."""
+    pixels = np.full((21, 2), [u - palm, v], float)
+    pixels[0] = u, v
+    pixels[[5, 9, 13, 17], 1] += [-20, -7, 7, 20]
+    return HandSighting("right", pixels, 0.95, 0.9, np.zeros(21))
+
+
+@pytest.mark.parametrize(
+    ("where", "arm"),
+    [
+        ((slice(190, 215), slice(305, 480)), True),  # a sleeve that begins where the skin ends
+        ((slice(190, 215), slice(340, 480)), False),  # something behind the wrist that the hand does not touch
+        ((slice(190, 215), slice(80, 232)), False),  # a knife before the fingers
+        ((slice(30, 310), slice(305, 340)), False),  # a box beside the wrist, across the arm
+    ],
+)
+def test_a_sleeve_is_the_arm_of_its_hand_and_nothing_else_is(where, arm):
+    hidden, region = np.zeros((480, 640), bool), np.zeros((480, 640), bool)
+    hidden[170:235, 235:305] = region[where] = True
+    assert is_arm(region, fist(300, 200), hidden) is arm
+
+
+def test_a_sleeve_of_the_objects_size_is_not_taken_for_it():
+    depth, _ = two_boxes()
+    box = (depth < 0.9) & (np.arange(CAMERA.width) > 300)
+    v, u = np.nonzero(box)
+    hidden, track = np.zeros(depth.shape, bool), object_track()
+    hidden[v.min() : v.max(), u.min() - 60 : u.min()] = True  # a hand that ends where the box begins
+    assert any((mask & box).any() for mask in track._masks(CAMERA, depth, hidden)[0])
+    track.hands = [fist(float(u.min()), float(v.mean()))]
+    left = track._masks(CAMERA, depth, hidden)[0]
+    assert left and not any((mask & box).any() for mask in left)

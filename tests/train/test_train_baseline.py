@@ -25,6 +25,11 @@ def test_it_trains_without_supervision_on_the_train_split(monkeypatch, cache):
     first, second = asked
     assert first.clips == ["grab"] and first.imitation == 0.0 and first.steps == STEPS
     assert first.reward == "dextrack" and first.out == cache / "baselines" / "ppo-tracking"
+    main(["train", "baseline", "--data", "grab-full", "taco", "--hand", "allegro_right", "--profile", "leap"])
+    both = asked.pop()
+    assert both.clips == ["grab-full", "taco"] and both.hand == "allegro_right" and both.profile == "leap"
+    assert both.out.name == "ppo-tracking-grab_full-taco-allegro_right-leap"
+    assert baseline_folder("tracking", profile="leap") == baseline_folder("tracking") == first.out
     assert second.reward == "omnigrasp" and second.steps == 48 and second.out == baseline_folder("omnigrasp")
 
 

@@ -117,8 +117,9 @@ class Args:
     policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
     """dextrack: policies (.onnx) as rows: ppo_tracking, ppo_omnigrasp, without_data_homotopy, without_data, ours;
     both_ppo_tracking, both_ours (table 4); fraction_0.1 (table 6)."""
-    flywheel: Annotated[Path | None, shown("FOLDER")] = None
-    """dextrack: of `dexhot train flywheel`: its last controller is ours; its hours (table 10)."""
+    flywheel: Annotated[tuple[Path, ...], shown("FOLDER ...")] = ()
+    """dextrack: of `dexhot train flywheel`, each a row by its clips and --ways: ours with its fractions (table 6), the
+    two ablations of table 1, ours on both datasets (table 4); their hours (table 10)."""
     campaign: Annotated[Path | None, shown("FOLDER")] = None
     """dextrack: of `dexhot evaluate --rig`, for table 13."""
     paths: Annotated[Path | None, shown("FOLDER")] = None

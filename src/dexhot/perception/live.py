@@ -19,7 +19,7 @@ from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
 from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
 from dexhot.perception.perceive import LABEL, OBJECT, RIGHT, TABLE, in_space
-from dexhot.perception.protocols import HandKeypoints, ObjectSighting
+from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, hand_mask
 
@@ -153,8 +153,10 @@ class LiveEyes:
             if self.table is not None and self.track is not None:
                 self.track.on(self.table)
         self.number += 1
+        hands: Sequence[HandSighting] = ()
         if self.hands is not None and color is not None:
-            for hand in self.hands(color):
+            hands = self.hands(color)
+            for hand in hands:
                 mask = hand_mask(self.camera, color, z, hand, self.table) if measured else hidden
                 hidden |= mask
                 if hand.side in self.sides:
@@ -170,7 +172,7 @@ class LiveEyes:
         seen.seconds["hands"] = clock() - begin
         begin = clock()
         if self.track is not None:
-            self.track.guesses = guesses
+            self.track.guesses, self.track.hands = guesses, hands
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
             seen.ambiguous = self.track.ambiguous
             if seen.sighting is not None:

@@ -1,5 +1,6 @@
 """A known object in the images of one camera, in order: found, followed, lost and found again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
 from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
-from dexhot.perception.protocols import ObjectSighting
-from dexhot.perception.segmentation import ModelMask, candidates, marks, prompted
+from dexhot.perception.protocols import HandSighting, ObjectSighting
+from dexhot.perception.segmentation import ModelMask, candidates, is_arm, marks, prompted
 
 LEARN = 3  # images between learnings of the object's colours
 CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
@@ -30,6 +31,7 @@ class ObjectTrack:
         self.plane: Plane | None = None
         self.number = 0
         self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
+        self.hands: Sequence[HandSighting] = ()  # in the image to come: what continues one as its arm is no object
         self.segmented: np.ndarray | None = None  # (H, W) bool of the image to come, where a segmenter follows it
 
     def __call__(
@@ -93,7 +95,8 @@ class ObjectTrack:
         """Where the object may be, the likeliest first; and whether somebody said so: a click, a box or a segmenter."""
         if self.segmented is not None:
             return [self.segmented & ~hidden], True
-        masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+        found = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+        masks = [mask for mask in found if not any(is_arm(mask, hand, hidden) for hand in self.hands)]
         if self.number or self.prompt is None:
             return masks, False
         chosen = prompted(depth, self.prompt)

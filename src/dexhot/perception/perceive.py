@@ -148,6 +148,7 @@ def perceive(
         if track is not None:
             if "object" in masks:
                 track.segmented = mask
+            track.hands = found
             sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden, color)
             if track.ambiguous:
                 raise DexhotError(

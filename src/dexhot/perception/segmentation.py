@@ -22,6 +22,8 @@ AROUND, FOREARM = 0.04, 0.07  # m about the bones, and about the line behind the
 REACH = 1.2  # sizes of the hand around it in which skin belongs to it: the forearm
 SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
 NEAR = 0.12  # m of depth between forearm and hand
+ARM, ARM_WIDTH, TURN = 0.8, 0.05, 0.7  # part of a region within a forearm's cone that makes it one; m, half of its
+# width at the wrist; tangent of a wrist's turn
 STEP = 0.012  # m of depth between neighbouring pixels that separates two things
 NEAREST, UNDRAWN = 0.06, 1e3  # m: nearer than it nothing is drawn; depth where nothing is drawn
 PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
@@ -42,8 +44,7 @@ def hand_mask(
     if x1 - x0 < 3 or y1 - y0 < 3:
         return mask
     part, z, points = color[y0:y1, x0:x1], depth[y0:y1, x0:x1], hand.pixels - [x0, y0]
-    palm_size = float(np.linalg.norm(points[9] - points[0]))
-    per_metre = max(palm_size, 0.35 * size) / 0.095
+    per_metre = _scale(points)
     flesh, around = np.zeros(z.shape, bool), np.zeros(z.shape, bool)
     kernels.draw_bones(points[FLESH[:, 0]], points[FLESH[:, 1]], per_metre * RADII, flesh)
     kernels.draw_bones(*_reach(points), per_metre * np.r_[np.full(len(FLESH), AROUND), FOREARM], around)
@@ -69,9 +70,33 @@ def hand_mask(
     return mask
 
 
+def is_arm(mask: np.ndarray, hand: HandSighting, hidden: np.ndarray) -> bool:
+    """Whether a region (H, W) is the rest of a hand's arm, such as its sleeve: it touches the hand's own mask (in
+    `hidden`), and most of it lies behind the wrist."""
+    v, u = np.nonzero(mask)
+    off = np.stack([u, v], -1) - hand.pixels[0]
+    behind = _behind(hand.pixels)
+    behind = behind / max(float(np.linalg.norm(behind)), 1e-9)
+    along, across = off @ behind, np.abs(off @ [-behind[1], behind[0]])
+    inside = (along > 0.0) & (across < ARM_WIDTH * _scale(hand.pixels) + TURN * along)
+    return bool(inside.mean() > ARM and (kernels.dilate(mask, 3, True) & hidden).any())
+
+
+def _scale(points: np.ndarray) -> float:
+    """Pixels per metre at a hand (21, 2), by its palm or, where that points at the camera, by the whole hand."""
+    size = float((points.max(0) - points.min(0)).max())
+    return max(float(np.linalg.norm(points[9] - points[0])), 0.35 * size) / 0.095
+
+
+def _behind(points: np.ndarray) -> np.ndarray:
+    """(2,) px from a hand's knuckles to its wrist."""
+    behind: np.ndarray = points[0] - points[[5, 9, 13, 17]].mean(0)
+    return behind
+
+
 def _reach(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends (N, 2) of what a hand's skin lies about: its bones, and a forearm behind the wrist."""
-    behind = points[0] - points[[5, 9, 13, 17]].mean(0)
+    behind = _behind(points)
     starts, ends = points[FLESH[:, 0]], points[FLESH[:, 1]]
     return np.concatenate([starts, points[:1]]), np.concatenate([ends, points[:1] + 4.0 * behind[None]])
 

@@ -12,8 +12,9 @@ of all stages so far:
 
 Demonstrations of the data engine may be given: they are results of the first stage, mined already.
 
-Of each task the best result is kept, and only demonstrations above a reward supervise the controller. Every step leaves
-a file, so a run that was stopped goes on where it was.
+Of each task the best result is kept, and only demonstrations above a reward supervise the controller. The last stage
+may be trained again on fractions of its demonstrations (table 6). Every step leaves a file, so a run that was stopped
+goes on where it was.
 """
 
 import json
@@ -35,6 +36,15 @@ from dexhot.progress import progress, track
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.rollouts.floating import floating_simulator, run_controller
 from dexhot.versions import versions
+from dexhot_train.curriculum.flywheel_folder import (
+    DIRECT,
+    GIVEN,
+    PATH,
+    PRIOR,
+    WAYS,
+    fraction_name,
+    nested,
+)
 from dexhot_train.curriculum.generator import GeneratorOptions, load_generator, task_vector, train_generator
 from dexhot_train.curriculum.homotopy import (
     HomotopyOptions,
@@ -45,19 +55,19 @@ from dexhot_train.curriculum.homotopy import (
     synthesised_parents,
 )
 from dexhot_train.curriculum.jobs import results_of
-from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, Ledger
+from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, TRAINED, Ledger
 from dexhot_train.curriculum.path_search import check_clips, pairs_of, stem, task_of
 from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.folder import POLICY, claim
+from dexhot_train.learners.ppo import PPO
 from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
 from dexhot_train.mining.scored import scored
 from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
 
 TASKS, GENERATOR, ERRORS = "tasks", "generator", "errors.json"
-DIRECT, PRIOR, PATH, GIVEN = "direct", "prior", "path", "given"  # how a result was found
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class FlywheelOptions:
     seed: int = 0
     hand: str = "leap_right"  # of clips that are no files
     profile: str | None = None  # of the finger servos; None: the hand's own, or that of a reference's file
+    ways: tuple[str, ...] = WAYS  # of mining a task, from the second stage on
+    most: int = 0  # demonstrations that supervise a stage's controller, drawn by the seed; 0: all
     homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
@@ -101,13 +113,21 @@ def run_flywheel(
     executor: str = "process",
     report: Callable[[str], object] = lambda line: None,
     demonstrations: Sequence[Path] = (),
+    fractions: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Run the stages that are missing; returns the figures of each. `clips`: names or files of references.
     `demonstrations`: files, as the data engine makes them; results of the first stage, beside what that draws.
+    `fractions`: of the last stage's demonstrations, on each of which its controller is trained again.
 
     Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
     learn from, or a folder with another run.
     """
+    if unknown := [way for way in options.ways if way not in WAYS]:
+        raise DexhotError(f"no way of mining is called {unknown[0]}; ways: {', '.join(WAYS)}.")
+    if DIRECT not in options.ways:
+        raise DexhotError(f"{DIRECT} must be among the ways of mining: paths are effective beside it.")
+    if wrong := [fraction for fraction in fractions if not 0.0 <= fraction <= 1.0]:
+        raise DexhotError(f"a fraction of the demonstrations is from 0 to 1, not {wrong[0]:g}.")
     if not clips:
         raise DexhotError("a flywheel needs clips; the list is empty.")
     check_clips(clips, folder / TASKS)
@@ -136,12 +156,14 @@ def run_flywheel(
             for clip in mine
         ]
         _mine(jobs, ledger, workers, executor)
-        if stage == 2:
+        if stage == 2 and PATH in options.ways:
             _train_generator(drawn, options, folder, report)
         taught = curated(drawn, folder, options.reward)
+        if options.most:
+            taught = _nested(taught, options.most, options.seed)
         report(f"stage {stage}: training on {len(taught)} demonstrations")
         controller, scores, errors = _train(clips, drawn, taught, options, folder, stage, command, workers)
-        rows = [row for row in ledger.rows if row["stage"] == stage]
+        rows = [row for row in ledger.rows if row.get("stage") == stage]
         stages.append(
             {
                 "stage": stage,
@@ -155,7 +177,13 @@ def run_flywheel(
                 "T_err_cm": scores["T_err_cm"],
             }
         )
-    return {"folder": str(folder), "policy": str(controller), "stages": stages}
+    told: dict[str, Any] = {"folder": str(folder), "policy": str(controller), "stages": stages}
+    for fraction in sorted({float(f) for f in fractions} - {1.0}):  # 1 is the last stage itself
+        few = _nested(taught, round(fraction * len(taught)), options.seed)
+        report(f"the last stage again, training on {len(few)} of its {len(taught)} demonstrations")
+        row = _train_fraction(fraction, drawn, few, options, folder, command, workers)
+        told.setdefault("fractions", []).append(row)
+    return told
 
 
 def draw_tasks(clips: Sequence[str], errors: dict[str, float], count: int, rng: np.random.Generator) -> list[str]:
@@ -246,9 +274,9 @@ def _results(job: FlywheelJob) -> dict[str, TaskResult]:
     """The task's results by way."""
     o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS, job.options.profile, job.options.hand)
     found = {DIRECT: optimise(task, o)}
-    if job.controller is not None:
+    if job.controller is not None and PRIOR in job.options.ways:
         found[PRIOR] = optimise(task, o, start=prior_actions(task, job.controller))
-    if job.stage > 1:
+    if job.stage > 1 and PATH in job.options.ways:
         parents = synthesised_parents(task, o)
         if job.stage > 2 and job.generator is not None:
             parents = load_generator(job.generator).path(task, o.tasks, o.seed)
@@ -337,13 +365,8 @@ def _train(
             f"no demonstration of stage {stage} is above a reward of {options.reward:g}: give a larger --budget, "
             "easier clips or a smaller --reward."
         )
-    refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
-    own = [_clip(clip, folder, options, taught.get(clip)) for clip in drawn if clip not in refused]
-    how, threads = options.tracker, workers or 1
-    with progress("training", counted=True) as job:
-        learner, _ = train_tracker(
-            own, how, here / "controller", command, threads, lambda done, total, line: job(done, total)
-        )
+    own, how = _own(drawn, taught, options, folder), options.tracker
+    learner, threads = _trained(own, how, here / "controller", command, workers)
     if (here / ERRORS).is_file():
         told = json.loads((here / ERRORS).read_text())
         return here / "controller" / POLICY, told["scores"], told["errors"]
@@ -359,6 +382,52 @@ def _train(
             errors[clip] = evaluate_tracker(learner.actor, one, how.task, options.trials, threads)["T_err_cm"]
     write_text(here / ERRORS, json.dumps({"scores": scores, "errors": errors}, indent=1) + "\n")
     return policy, scores, errors
+
+
+def _train_fraction(
+    fraction: float,
+    drawn: list[str],
+    taught: dict[str, Demonstration],
+    options: FlywheelOptions,
+    folder: Path,
+    command: str,
+    workers: int,
+) -> dict[str, Any]:
+    """Train the last stage's controller on the demonstrations `taught` alone, on the same tasks and for as many steps;
+    its row of the ledger."""
+    ledger, name = Ledger(folder), fraction_name(fraction)
+    if known := [row for row in ledger.rows if row["name"] == name]:
+        return known[0]
+    began, here = process_time(), folder / f"stage{len(options.sizes)}" / name
+    own, how = _own(drawn, taught, options, folder), options.tracker
+    learner, threads = _trained(own, how, here, command, workers)
+    scores = evaluate_tracker(learner.actor, own, how.task, options.trials, threads)
+    policy = export_tracker(learner.actor, own, how, here, command, scores)
+    spent = {"seconds_cpu": process_time() - began, "control_steps": how.iterations * how.worlds * how.ppo.steps}
+    row = {"name": name, "parent": "", "kind": "fraction", "verdict": TRAINED, "by": "", "reason": "", **spent}
+    row |= {"fraction": fraction, "demonstrations": len(taught), "policy": str(policy.relative_to(folder))}
+    ledger.add(row | {"tracked": scores["tracked"], "T_err_cm": scores["T_err_cm"]})
+    return ledger.rows[-1]
+
+
+def _nested(taught: dict[str, Demonstration], count: int, seed: int) -> dict[str, Demonstration]:
+    """`count` of the demonstrations, the same on every machine."""
+    chosen = nested([stem(clip) for clip in taught], count, seed)
+    return {clip: made for clip, made in taught.items() if stem(clip) in chosen}
+
+
+def _own(drawn: list[str], taught: dict[str, Demonstration], options: FlywheelOptions, folder: Path) -> list[TaskClip]:
+    """The tasks of a training, those of `taught` with their demonstration; refused ones are left out."""
+    refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
+    return [_clip(clip, folder, options, taught.get(clip)) for clip in drawn if clip not in refused]
+
+
+def _trained(own: list[TaskClip], how: TrackerOptions, folder: Path, command: str, workers: int) -> tuple[PPO, int]:
+    """Train, or go on; the learner and the threads for its evaluation."""
+    threads = workers or 1
+    with progress("training", counted=True) as job:
+        learner, _ = train_tracker(own, how, folder, command, threads, lambda done, total, line: job(done, total))
+    return learner, threads
 
 
 def _clip(clip: str, folder: Path, options: FlywheelOptions, demonstration: Demonstration | None = None) -> TaskClip:

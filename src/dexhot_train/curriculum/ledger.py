@@ -16,6 +16,7 @@ from dexhot.report.html import html_table, plain_page
 LEDGER, PAGE = "ledger.jsonl", "ledger.html"
 MADE, NO_SUCCESS, REFUSED = "demonstration", "no success", "refused"  # verdicts
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # those on homotopy paths
+TRAINED = "trained"  # a network, not an attempt: not among the figures
 REPLAY, PARENT, SEARCH = "replay", "parent's plan", "search"  # by what
 NEEDED = ("name", "parent", "kind", "verdict", "seconds_cpu", "control_steps")
 
@@ -69,6 +70,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Attempts, demonstrations (of paths: effective ones), yield, CPU seconds, control steps, demonstrations per
     core-hour, distinct objects, and demonstrations by the bare reference, without a plan."""
+    rows = [row for row in rows if row["verdict"] != TRAINED]
     made = [row for row in rows if row["verdict"] in (MADE, EFFECTIVE)]
     seconds = sum(row["seconds_cpu"] for row in rows)
     return {
@@ -85,7 +87,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 def by_kind(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """The figures of each kind of attempt, in the order of their first row, and of all."""
-    kinds = dict.fromkeys(row["kind"] for row in rows)
+    kinds = dict.fromkeys(row["kind"] for row in rows if row["verdict"] != TRAINED)
     return {kind: figures([row for row in rows if row["kind"] == kind]) for kind in kinds} | {"all": figures(rows)}
 
 

@@ -1,5 +1,6 @@
 """The flywheel: what each stage draws, mines, keeps and trains on, and that a stopped run goes on."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,12 @@ from dexhot.cli import main  # noqa: E402
 from dexhot.control.sampling import SamplingOptions, base_actions  # noqa: E402
 from dexhot.data.files import load, save  # noqa: E402
 from dexhot.data.types import Demonstration  # noqa: E402
-from dexhot.errors import DexhotError  # noqa: E402
+from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot.rollouts.floating import floating_simulator  # noqa: E402
 from dexhot.simulation.setup import load_setup  # noqa: E402
 from dexhot_train.curriculum import flywheel  # noqa: E402
 from dexhot_train.curriculum.flywheel import (  # noqa: E402
-    DIRECT,
-    PATH,
-    PRIOR,
     FlywheelJob,
     FlywheelOptions,
     curated,
@@ -31,9 +29,10 @@ from dexhot_train.curriculum.flywheel import (  # noqa: E402
     prior_actions,
     run_flywheel,
 )
+from dexhot_train.curriculum.flywheel_folder import DIRECT, PATH, PRIOR, nested, read_flywheel  # noqa: E402
 from dexhot_train.curriculum.generator import GeneratorOptions  # noqa: E402
 from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult  # noqa: E402
-from dexhot_train.curriculum.ledger import Ledger  # noqa: E402
+from dexhot_train.curriculum.ledger import Ledger, figures  # noqa: E402
 from dexhot_train.curriculum.path_search import task_of  # noqa: E402
 from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
 from dexhot_train.learners.tracker import TrackerOptions  # noqa: E402
@@ -176,6 +175,70 @@ def test_three_stages_end_with_a_controller_and_a_stopped_run_goes_on(ways, clip
     assert commands.shape == task.reference.q.shape and np.isfinite(commands).all()
 
 
+def test_fewer_demonstrations_are_among_more_and_the_same_on_every_machine():
+    names = [f"c{k}" for k in range(20)]
+    shares = [set(nested(names, count, 0)) for count in (0, 2, 6, 10, 18, 20)]
+    assert [len(share) for share in shares] == [0, 2, 6, 10, 18, 20]
+    assert all(a < b for a, b in itertools.pairwise(shares))
+    assert set(nested(names[::-1], 6, 0)) == shares[2] and set(nested(names, 6, 1)) != shares[2]
+    assert nested(names, 6, 0) == sorted(shares[2], key=names.index), "in their order"
+
+
+@pytest.mark.timeout(600)
+def test_the_last_stage_is_trained_again_on_fractions_of_its_demonstrations(
+    ways, clips, engine_set, tmp_path, monkeypatch
+):
+    trained, train = [], flywheel.train_tracker
+
+    def seen(own, how, folder, *rest):
+        trained.append((folder.name, sorted(clip.name for clip in own if clip.demonstration), len(own)))
+        return train(own, how, folder, *rest)
+
+    out, given, one = tmp_path / "wheel", sorted(engine_set.glob("*.npz")), replace(TINY, sizes=(1,))
+    run_flywheel(clips, one, out, workers=1, demonstrations=given)
+    before = read_flywheel(out)
+    assert before.fractions == {} and before.policy and len(ways) == 1
+    monkeypatch.setattr(flywheel, "train_tracker", seen)
+    told = run_flywheel(clips, one, out, workers=1, demonstrations=given, fractions=(0.7, 0.0, 1.0))
+    none, most = told["fractions"]  # 1 is the last stage itself
+    assert [name for name, *_ in trained] == ["controller", "fraction_0", "fraction_0.7"] and len(ways) == 1
+    assert {count for *_, count in trained} == {3}, "the same tasks"
+    (_, all_of_them, _), (_, nothing, _), (_, two, _) = trained
+    assert nothing == [] and len(two) == 2 and set(two) < set(all_of_them)
+    assert none["demonstrations"] == 0 and most["demonstrations"] == 2 and most["control_steps"] == 8
+    found = read_flywheel(out).fractions
+    assert found == {name: out / "stage1" / name / "policy.onnx" for name in ("fraction_0", "fraction_0.7")}
+    assert all(path.is_file() for path in found.values()) and read_flywheel(out).policy == before.policy
+    rows = Ledger(out).rows
+    assert [row["verdict"] for row in rows if row["name"].startswith("fraction")] == ["trained"] * 2
+    assert figures(rows)["attempts"] == 3, "a training is no attempt"
+    trained.clear()
+    again = run_flywheel(clips, one, out, workers=1, demonstrations=given, fractions=(0.7,))
+    assert again["fractions"] == [most] and [name for name, *_ in trained] == ["controller"]
+    with pytest.raises(DexhotError, match=r"from 0 to 1, not 1\.5"):
+        run_flywheel(clips, one, out, fractions=(1.5,))
+
+
+def test_ablations_mine_without_the_prior_or_without_paths_from_as_many_demonstrations(
+    ways, clips, engine_set, tmp_path
+):
+    for chosen in ((DIRECT, PATH), (DIRECT,)):
+        row = mine_task(FlywheelJob(clips[0], 2, tmp_path, replace(TINY, ways=chosen), Path("policy.onnx")))
+        assert tuple(row["errors"]) == chosen
+    given = sorted(engine_set.glob("*.npz"))
+    options = replace(TINY, sizes=(1,), most=2, ways=(DIRECT,))
+    [stage] = run_flywheel(clips, options, tmp_path / "w", workers=1, demonstrations=given)["stages"]
+    assert stage["demonstrations"] == 2 and read_flywheel(tmp_path / "w").ways == {DIRECT}
+    for wrong, said in ((("homotopy",), "ways: direct, prior, path"), ((PATH,), "direct must be among")):
+        with pytest.raises(DexhotError, match=said):
+            run_flywheel(clips, replace(TINY, ways=wrong), tmp_path / "x")
+
+
+def test_another_folder_is_no_flywheel(tmp_path):
+    with pytest.raises(FileFormatError, match="no folder of `dexhot train flywheel`"):
+        read_flywheel(tmp_path)
+
+
 def test_the_demonstrations_of_a_stage_are_imitated_in_its_training(ways, clips, tmp_path, monkeypatch):
     assert FlywheelOptions().tracker.ppo.imitation > 0, "eq. 4 is on unless it is turned off"
     learner = replace(TINY.tracker.ppo, imitation=FlywheelOptions().tracker.ppo.imitation)
@@ -253,14 +316,15 @@ def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
 def test_the_command_says_what_was_asked(monkeypatch, clips, engine_set, tmp_path, capsys):
     seen = {}
 
-    def run(clips, options, folder, command, workers, executor, report, demonstrations):
-        seen.update(options=options, command=command, clips=clips, demonstrations=demonstrations)
+    def run(clips, options, folder, command, workers, executor, report, demonstrations, fractions):
+        seen.update(options=options, command=command, clips=clips, demonstrations=demonstrations, fractions=fractions)
         folder.mkdir()
         return {"folder": str(folder), "policy": "p", "stages": []}
 
     monkeypatch.setattr(flywheel, "run_flywheel", run)
     arguments = ["--sizes", "1", "2", "1", "--steps", "100", "--out", str(tmp_path / "w"), "--json"]
     arguments += ["--imitation", "0.3", "--backend", "warp", "--profile", "dextrack"]
+    arguments += ["--ways", "direct", "path", "--demonstrations", "5", "--last-fractions", "0", "0.3"]
     save(load(clips[3]), engine_set / "c3.reference.npz")
     assert main(["train", "flywheel", *clips[:3], str(engine_set), *arguments]) == 0
     assert [path.name for path in seen["demonstrations"]] == ["s0.npz", "s1.npz"]
@@ -268,6 +332,8 @@ def test_the_command_says_what_was_asked(monkeypatch, clips, engine_set, tmp_pat
     assert seen["options"].sizes == (1, 2, 1) and seen["options"].tracker.steps == 100
     assert seen["options"].tracker.ppo.imitation == 0.3 and seen["options"].tracker.backend == "warp"
     assert seen["options"].profile == "dextrack" and "--imitation 0.3" in seen["command"]
+    assert seen["options"].ways == (DIRECT, PATH) and seen["options"].most == 5 and seen["fractions"] == (0.0, 0.3)
+    assert "--ways direct path" in seen["command"] and "fraction" not in seen["command"]
     assert "--sizes 1 2 1 --steps 100" in seen["command"] and "c0.reference.npz" in seen["command"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["policy"] == "p"
     assert load_setup(load(clips[0])).hand.name == "leap_right"

@@ -1,20 +1,27 @@
-"""Train the learned baselines of the evaluation: PPO without supervision, on GRAB's train clips."""
+"""Train the learned baselines of the evaluation: PPO without supervision, on the train clips of datasets."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.train import tracker
 
 
 @dataclass
 class Baseline:
-    """Train a learned baseline of `dexhot bench policy`: PPO without demonstrations, on all of GRAB's train clips. It
-    goes on where it was stopped."""
+    """Train a learned baseline of `dexhot bench policy` and `dexhot bench dextrack`: PPO without demonstrations, on all
+    train clips of GRAB or of other datasets. It goes on where it was stopped."""
 
     reward: Annotated[Literal["tracking", "omnigrasp"], tyro.conf.Positional] = "tracking"
     """DexTrack's tracking reward, or OmniGrasp's."""
+    data: tuple[Literal["grab", "grab-full", "taco", "parametric"], ...] = ("grab",)
+    """Datasets on whose train splits it is trained; "grab-full taco" is a baseline of DexTrack's table 4."""
+    hand: Annotated[str, shown("HAND")] = "leap_right"
+    """Robot hand; allegro_right is the paper's in simulation."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml); default: the hand's own; dextrack is the paper's."""
     steps: int = 10_000_000
     """Control steps of all worlds in all; more than before goes on with a finished training."""
     seed: int = 0
@@ -31,11 +38,13 @@ def run(args: Baseline) -> None:
 
     tracker.run(
         tracker.Tracker(
-            clips=["grab"],
-            out=baseline_folder(args.reward),
+            clips=list(args.data),
+            out=baseline_folder(args.reward, args.data, args.hand, args.profile),
             steps=args.steps,
             reward="omnigrasp" if args.reward == "omnigrasp" else "dextrack",
             imitation=0.0,
+            hand=args.hand,
+            profile=args.profile,
             seed=args.seed,
             workers=args.workers,
             trials=0,

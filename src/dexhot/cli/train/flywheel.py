@@ -30,6 +30,15 @@ class Flywheel:
     """Worlds stepped together in training."""
     reward: float = 50.0
     """Smallest return of a demonstration that supervises."""
+    demonstrations: int = 0
+    """Most demonstrations that supervise a controller, drawn by the seed, so that runs with other --ways learn from
+    equally many; 0: all."""
+    ways: tuple[Literal["direct", "prior", "path"], ...] = ("direct", "prior", "path")
+    """How tasks are mined from the second stage on: by themselves, from the controller's own result, along paths of
+    easier tasks. DexTrack's ablations: "direct path" (w/o data) and "direct" (w/o data, w/o homotopy)."""
+    last_fractions: tuple[float, ...] = ()
+    """Fractions of the last stage's demonstrations (0 to 1) on which its controller is trained again (table 6); a
+    finished run trains these alone."""
     imitation: float = 0.1
     """Weight of the imitation loss, by which these supervise; 0: only their states are used, to start from."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
@@ -66,24 +75,30 @@ def run(args: Flywheel) -> None:
     from dexhot_train.task.backends import without_gpu
 
     at_least(0, seed=args.seed, workers=args.workers, reward=args.reward, imitation=args.imitation)
+    at_least(0, demonstrations=args.demonstrations)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
     options = FlywheelOptions(args.sizes, args.reward, seed=args.seed, hand=args.hand, profile=args.profile)
+    options = replace(options, ways=args.ways, most=args.demonstrations)
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
     tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
     options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))
     files = [clip.endswith(".npz") or Path(clip).is_dir() for clip in args.clips]
     words = ["dexhot train flywheel", *(Path(clip).name if file else clip for clip, file in zip(args.clips, files))]
-    words += ["--sizes", *map(str, args.sizes), *options_of(args, ("clips", "out", "sizes", "json", "workers"))]
+    unsaid = ("clips", "out", "sizes", "ways", "last_fractions", "json", "workers")
+    words += ["--sizes", *map(str, args.sizes), *options_of(args, unsaid)]
+    words += ["--ways", *args.ways] if args.ways != Flywheel.ways else []
     say = lambda line: console.print(line, highlight=False)  # noqa: E731
     workers = args.workers or os.cpu_count() or 1
     clips, demonstrations = _in_folders(args.clips)
     if slow := without_gpu(args.backend):
         console.print(slow, soft_wrap=True, highlight=False)
-    told = run_flywheel(
-        clips_named(clips), options, args.out, " ".join(words), workers, args.executor, say, demonstrations
-    )
+    given, command = (clips_named(clips), options, args.out), " ".join(words)
+    told = run_flywheel(*given, command, workers, args.executor, say, demonstrations, args.last_fractions)
     for stage in told["stages"]:
         summary(f"stage {stage['stage']}", {name: value for name, value in stage.items() if name != "stage"})
+    for row in told.get("fractions", ()):
+        figures = ("demonstrations", "tracked", "T_err_cm", "policy")
+        summary(f"fraction {row['fraction']:g} of the last stage", {name: row[name] for name in figures})
     console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True, highlight=False)
     if args.json:
         print_json(told)

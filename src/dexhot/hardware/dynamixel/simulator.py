@@ -4,6 +4,7 @@ Manually: `dexhot leap simulate`, or `python -m dexhot.hardware.dynamixel.simula
 """
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 from types import TracebackType
@@ -24,7 +25,7 @@ def serve(
     torque: bool = False,
     link: str = "",
 ) -> None:
-    """Simulate a LEAP hand's servo bus until the input ends.
+    """Simulate a LEAP hand's servo bus until the input ends, or SIGINT. Runs in the main thread.
 
     The first line of output is the path to open as its serial port. Type faults to inject, one per line; `help` lists
     them, `state` prints the servos as one JSON line, `quit` exits.
@@ -41,8 +42,10 @@ def serve(
     bus = ServoBus(model=model, baud=baud, fast=fast, latency=latency_ms / 1e3, link=link or None)
     if torque:
         bus.faults.inject("torque 1")
-    print(bus.path, flush=True)
+    # A shell starts what runs in its background with SIGINT ignored; Ctrl-C ends this one all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with bus:
+        print(bus.path, flush=True)
         for line in sys.stdin:
             if line.strip() == "quit":
                 break
