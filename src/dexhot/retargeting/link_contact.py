@@ -114,8 +114,8 @@ def pulled(
 
 def touched(pads: Sequence[Pad], contact: np.ndarray) -> list[str]:
     """The links that take part in a grasp, of pads with confidences (T, p)."""
-    on: list[bool] = takes_part(contact).any(axis=0).tolist()
-    return list(dict.fromkeys(pad.link for pad, part in zip(pads, on) if part))
+    on = np.flatnonzero(takes_part(contact).any(axis=0))
+    return list(dict.fromkeys(pads[i].link for i in on.tolist()))
 
 
 def with_links(
