@@ -131,7 +131,7 @@ def planned(grasps, cuts, spans=None) -> list[PlannedGrasp]:
 
 def test_one_grasp_keeps_its_plan():
     (only,) = planned([grasp(0.0)], [])
-    plan, roles = joined([only], POSE, SPACE, CONTACTS.force, OPTIONS)
+    plan, roles = joined([only], POSE, SPACE, RADIUS, CONTACTS.force, OPTIONS)
     assert plan is only.plan
     assert (roles[only.plan.closed : CARRY[1] + 1] == HOLDS).all()
     assert (roles[: only.plan.closed] == FREE).all() and (roles[CARRY[1] + 1 :] == FREE).all()
@@ -139,7 +139,7 @@ def test_one_grasp_keeps_its_plan():
 
 def test_fingers_change_their_contacts_one_at_a_time_off_the_surface_while_the_others_press():
     first, second = grasp(0.0), grasp(0.02)
-    plan, roles = joined(planned([first, second], [130]), POSE, SPACE, CONTACTS.force, OPTIONS)
+    plan, roles = joined(planned([first, second], [130]), POSE, SPACE, RADIUS, CONTACTS.force, OPTIONS)
     local = in_mesh_frame(POSE, plan.tips)
     np.testing.assert_allclose(local[100, :3], first.centre[:3], atol=5e-4)
     np.testing.assert_allclose(local[160, :3], second.centre[:3], atol=5e-4)
@@ -157,7 +157,7 @@ def test_fingers_change_their_contacts_one_at_a_time_off_the_surface_while_the_o
 
 def test_the_thumb_slides_last_without_letting_go():
     first, second = grasp(0.0), grasp(0.02, thumb_shift=0.02)
-    plan, roles = joined(planned([first, second], [130]), POSE, SPACE, CONTACTS.force, OPTIONS)
+    plan, roles = joined(planned([first, second], [130]), POSE, SPACE, RADIUS, CONTACTS.force, OPTIONS)
     local = in_mesh_frame(POSE, plan.tips)
     slides = np.flatnonzero(np.abs(np.diff(local[100:170, THUMB, 1])) > 1e-4) + 100
     assert slides.min() > np.flatnonzero((roles[100:170] == FREE).any(1)).max() + 100 - 1
@@ -167,7 +167,9 @@ def test_the_thumb_slides_last_without_letting_go():
 
 def test_of_two_fingers_none_leaves_the_object():
     """The thumb alone holds nothing."""
-    plan, roles = joined(planned([grasp(0.0, (1,)), grasp(0.02, (1,))], [130]), POSE, SPACE, CONTACTS.force, OPTIONS)
+    plan, roles = joined(
+        planned([grasp(0.0, (1,)), grasp(0.02, (1,))], [130]), POSE, SPACE, RADIUS, CONTACTS.force, OPTIONS
+    )
     assert (roles[100:170, 1] == HOLDS).all() and plan.touching[100:170, 1].all()
     assert (roles[100:170, 0] == SPARE).all()
 
@@ -175,7 +177,7 @@ def test_of_two_fingers_none_leaves_the_object():
 def test_between_two_carries_the_hand_passes_from_one_path_to_the_next():
     spans = [(40, 90), (160, 200)]
     both = planned([grasp(0.0), grasp(0.02)], [], spans)
-    plan, roles = joined(both, POSE, SPACE, CONTACTS.force, OPTIONS)
+    plan, roles = joined(both, POSE, SPACE, RADIUS, CONTACTS.force, OPTIONS)
     assert (roles[95:140] == FREE).all() and (roles[50:90] == HOLDS).all() and (roles[165:200] == HOLDS).all()
     np.testing.assert_allclose(plan.tips[:110], both[0].plan.tips[:110], atol=1e-6)
     np.testing.assert_allclose(plan.tips[140:], both[1].plan.tips[140:], atol=1e-6)

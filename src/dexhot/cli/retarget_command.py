@@ -27,6 +27,9 @@ class Args:
     in_hand: bool = False
     """Let the fingers turn the object within the hand as the person's do, on contacts that roll and change. By default
     the hand turns with the object."""
+    links: bool = False
+    """Let the fingers' inner sides and the palm touch the object too, where the person's do and the robot's can. By
+    default contacts are fingertips only."""
     plain: bool = False
     """DexTrack's retargeting, eq. 5-7 alone: keypoints onto keypoints, without contacts, posture, smoothness and
     repairs of the clip."""
@@ -69,9 +72,13 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
-    if args.plain and (args.in_hand or not args.contact):
-        raise DexhotError("--plain is retargeting without contacts already: leave out --in-hand and --no-contact.")
-    options = RetargetOptions(contact=args.contact, profile=args.profile, in_hand=args.in_hand)
+    if args.plain and (args.in_hand or args.links or not args.contact):
+        raise DexhotError(
+            "--plain is retargeting without contacts already: leave out --in-hand, --links and --no-contact."
+        )
+    if args.links and not args.contact:
+        raise DexhotError("--links plans contacts: leave out --no-contact.")
+    options = RetargetOptions(contact=args.contact, profile=args.profile, in_hand=args.in_hand, links=args.links)
     options = plain_options(args.profile) if args.plain else options
     with progress("retargeting") as job:
         reference = retarget(trajectory, hand, asset, options, job)

@@ -114,12 +114,13 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
 
 def options_of(reference: Reference) -> RetargetOptions:
     """The default options, with the servo profile that the reference was retargeted for, as stronger servos hold other
-    grasps, with fingers that turn the object, if they do, or of eq. 5-7 alone. All other options of the file are
-    ignored."""
+    grasps, with fingers that turn the object and links that touch it, if they do, or of eq. 5-7 alone. All other
+    options of the file are ignored."""
     made = reference.provenance.get("retarget", {})
     if made.get("plain"):
         return plain_options(made.get("profile"))
-    return RetargetOptions(profile=made.get("profile"), in_hand=bool(made.get("in_hand")))
+    in_hand, links = bool(made.get("in_hand")), bool(made.get("links"))
+    return RetargetOptions(profile=made.get("profile"), in_hand=in_hand, links=links)
 
 
 def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:

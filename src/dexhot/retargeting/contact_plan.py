@@ -39,12 +39,12 @@ class ContactOptions:
 
 @dataclass
 class ContactPlan:
-    """Fingertip spheres over a clip, in the world."""
+    """Fingertip spheres over a clip, in the world; with links (link_contact.py) k includes their pads, at the end."""
 
     tips: np.ndarray  # (T, k, 3) centres, m
-    force: np.ndarray  # (T, k, 3) desired force of each tip on the object, N
+    force: np.ndarray  # (T, k, 3) desired force of each contact on the object, N
     contact: np.ndarray  # (T, k) in [0, 1]
-    touching: np.ndarray  # (T, k) bool: the tip may touch the object
+    touching: np.ndarray  # (T, k) bool: the contact's link may touch the object
     closed: int  # frame from which the tips are on their contacts
     grasp_start: int
     grasp_end: int
@@ -86,11 +86,14 @@ def plan_contacts(
     interval: tuple[int, int],
     object_pose: np.ndarray,
     solid: ConvexUnion,
-    radius: float,
+    radius: float | np.ndarray,
     table: float,
     options: ContactOptions,
 ) -> ContactPlan:
-    """Measured tips (T, k, 3) in the mesh frame, a grasp, the first and last frame of the object's motion."""
+    """Measured tips (T, k, 3) in the mesh frame, a grasp, the first and last frame of the object's motion.
+
+    radius: of the tips, or of each contact (k,).
+    """
     start, end = interval
     frame = np.arange(len(measured))
     closed = max(start - options.early, 0)

@@ -132,10 +132,12 @@ def joined(
     planned: Sequence[PlannedGrasp],
     object_pose: np.ndarray,
     space: GraspSpace,
+    radius: float | np.ndarray,
     force: float,
     options: SequenceOptions,
 ) -> tuple[ContactPlan, np.ndarray]:
-    """One contact plan of all grasps, and the fingertips' roles (T, k). force: the thumb's squeeze, N."""
+    """One contact plan of all grasps, and the contacts' roles (T, k). radius: of the tips, or of each contact (k,);
+    force: the thumb's squeeze, N."""
     plans = [each.plan for each in planned]
     share, moving = _shares(planned, space.thumb, options)
     pick = share.argmax(0)  # (T, k)
@@ -151,7 +153,7 @@ def joined(
     if len(planned) == 1:
         return plans[0], roles
     whole = ContactPlan(
-        tips=_path(planned, share, moving, object_pose, space, options),
+        tips=_path(planned, share, moving, object_pose, space, radius, options),
         force=_force(planned, share, pick, moving, object_pose, space, force),
         contact=(share * np.stack([p.contact for p in plans])).sum(0) * ~moving,
         touching=picked([p.touching for p in plans]) & ~moving,
@@ -206,6 +208,7 @@ def _path(
     moving: np.ndarray,
     object_pose: np.ndarray,
     space: GraspSpace,
+    radius: float | np.ndarray,
     options: SequenceOptions,
 ) -> np.ndarray:
     """(T, k, 3) fingertips in the world: the grasps' paths by their shares, lifted off the object between contacts."""
@@ -214,7 +217,7 @@ def _path(
     normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
     most = share.max(0)
     away = np.where(moving, options.lift * 4.0 * most * (1.0 - most), 0.0)
-    centre = push_out(centre + away[..., None] * normal, space.solid, np.full(centre.shape[1], space.radius))
+    centre = push_out(centre + away[..., None] * normal, space.solid, np.broadcast_to(radius, centre.shape[1]))
     return transform(object_pose[:, None], centre)
 
 

@@ -82,7 +82,7 @@ def pose_costs(
         palm=np.repeat(problem.palm[[frame]], N, 0),
         prior=np.repeat(problem.prior[[frame]], N, 0),
         object_pose=np.repeat(pose[None], N, 0),
-        touching=np.array([grasp.active for grasp in grasps]),
+        touching=_touching(problem, frame, grasps, model.contacts - k),
         velocity_weight=np.zeros(n),
         acceleration_weight=np.zeros(n),
     )
@@ -99,6 +99,13 @@ def pose_costs(
         if load is not None:
             costs[i] += options.weak * max(0.0, 1.0 - posed_margin(model, grasp, pose, space, load)) ** 2
     return costs, reached, q
+
+
+def _touching(problem: ClipProblem, frame: int, grasps: list[Grasp], pads: int) -> np.ndarray:
+    """(N, k+p) bool: the fingertips of each grasp, and the pads that the problem lets touch in the frame."""
+    active = np.array([grasp.active for grasp in grasps])
+    links = np.zeros(pads, bool) if problem.touching is None else problem.touching[frame, active.shape[1] :]
+    return np.concatenate([active, np.repeat(links[None], len(grasps), axis=0)], axis=1)
 
 
 def posed_margin(model: HandModel, grasp: Grasp, pose: np.ndarray, space: GraspSpace, load: GraspLoad) -> float:

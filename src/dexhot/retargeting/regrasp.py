@@ -97,7 +97,7 @@ def regrasp(
         name=f"{reference.name}, regrasped",
         q=(1.0 - s) * reference.q + s * q,
         target=(1.0 - s) * reference.target + s * target,
-        contact=plan.contact,
+        contact=plan.contact[:, : model.tips],
         arm_q=np.zeros((0, 7)),
         arm_frames=np.zeros(0),
         provenance=reference.provenance | {"moved": move.tolist()},

@@ -1,6 +1,6 @@
 """A human demonstration -> a Reference for a robot hand: plans contacts, then solves the whole clip at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -42,6 +42,17 @@ from dexhot.retargeting.grasp_sequence import (
     joined,
     stretches,
 )
+from dexhot.retargeting.link_contact import (
+    LinkOptions,
+    Pad,
+    human_points,
+    link_pads,
+    pulled,
+    share_links,
+    touched,
+    touching_links,
+    with_links,
+)
 from dexhot.retargeting.load_margin import GraspLoad
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
@@ -79,6 +90,8 @@ class RetargetOptions:
     gap: float = 4.0  # penetration of object, table and itself
     rigid: bool = True  # while the object moves, the palm rotates with it
     in_hand: bool = False  # and turns about it as the person's does: fingers roll on their contacts and change them
+    links: bool = False  # the fingers' inner sides and the palm may touch the object too, where the person's do
+    link: LinkOptions = field(default_factory=LinkOptions)
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
     iterations: int = 25
 
@@ -93,7 +106,7 @@ def plain_options(profile: str | None = None) -> RetargetOptions:
 
 def reference_kind(reference: Reference) -> str:
     """How it was made, named beside each score: plain (DexTrack's eq. 5-7 alone), keypoints (without planned contacts),
-    in-hand, or contacts, the default. "" where the file does not say."""
+    in-hand, or contacts, the default; "+links" where further links touch too. "" where the file does not say."""
     made = reference.provenance.get("retarget")
     if made is None:
         return ""
@@ -101,7 +114,7 @@ def reference_kind(reference: Reference) -> str:
         return "plain"
     if not made["contact"]:
         return "keypoints"
-    return "in-hand" if made.get("in_hand") else "contacts"
+    return ("in-hand" if made.get("in_hand") else "contacts") + ("+links" if made.get("links") else "")
 
 
 def retarget(
@@ -143,15 +156,20 @@ def retarget(
         held = _stretches(object_R_palm, carried, options)
         for carry in carried if options.rigid else ():
             palm = carried_palm(palm, object_pose, *carry, options.contacts, options.in_hand)
-    base = mean_quat(palm)
+    base, links = mean_quat(palm), list[str]()
     if shape:
-        model = HandModel(hand, match.links, base, shape, trajectory.table_height)
-        points = np.concatenate([match.tips(keypoints), keypoints[:, match.keypoints]], axis=1)
+        pads = link_pads(hand, match) if options.links else []
+        places = [(pad.link, pad.position) for pad in pads]
+        model = HandModel(hand, match.links, base, shape, trajectory.table_height, places)
+        contacts = [match.tips(keypoints), human_points(pads, keypoints)]
+        points = np.concatenate([*contacts, keypoints[:, match.keypoints]], axis=1)
         problem = clip_problem(model, hand, match, points, palm, object_pose, options)
         table = trajectory.table_height
-        problem, plan = with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, table, options)
+        problem, plan = with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, table, options, pads)
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-        target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
+        target = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names))
+        contact = plan.contact[:, : model.tips]
+        links = touched(pads, plan.contact[:, model.tips :])
     else:
         q = track_keypoints(keypoint_tracker(hand, base, options), keypoints, palm, options)
         if progress:
@@ -177,6 +195,7 @@ def retarget(
             "retarget": asdict(options),
             "mended": mended,
             "in_hand_deg": turned,
+            "links": links,
             "servo": options.profile or hand.servo,
         },
     )
@@ -226,7 +245,7 @@ def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) 
     target = q.copy()
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
-        torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
+        torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.contacts], plan.force[t])[6:]
         # Scaled as a whole where a motor is too weak: individually clipped forces would no longer balance.
         target[t, 6:] += torque * min(1.0, PRESS * fingers.torque / np.abs(torque).max()) / fingers.kp
     within: np.ndarray = np.clip(target, model.lower, model.upper)
@@ -307,17 +326,21 @@ def with_contacts(
     held: list[Stretch],
     table: float,
     options: RetargetOptions,
+    pads: Sequence[Pad] = (),
 ) -> tuple[ClipProblem, ContactPlan]:
-    """The problem with the grasps' fingertip paths as goals and the hand moving with the object; and the plan."""
-    object_pose, tips, o = problem.object_pose, problem.goal[:, : model.tips], options.contacts
+    """The problem with the grasps' paths of fingertips and pads as goals and the hand moving with the object; and the
+    plan."""
+    object_pose, contacts, o = problem.object_pose, slice(model.tips, model.contacts), options.contacts
     fingers = servo(options.profile or hand.servo, hand.joint_names)
-    measured = in_mesh_frame(object_pose, tips)
+    measured = in_mesh_frame(object_pose, problem.goal[:, : model.contacts])
+    radius = np.concatenate([np.full(model.tips, hand.tip_radius), np.zeros(len(pads))])
     lowest_tip = table + hand.tip_radius + o.clearance
     planned: list[PlannedGrasp] = []
     prior = problem.prior.copy()
     for stretch in held:
         start, end = stretch.carry
-        where, weight = measured_contacts(measured, thumb, slice(stretch.first, stretch.last + 1), solid, o)
+        grasped = slice(stretch.first, stretch.last + 1)
+        where, weight = measured_contacts(measured[:, : model.tips], thumb, grasped, solid, o)
         set_down = object_pose[end, 2] - object_pose[start, 2] < 0.01
         lies = [stretch.first == start, stretch.last == end and set_down]
         rest = object_pose[[start, end]][lies]
@@ -329,22 +352,32 @@ def with_contacts(
         space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
         load = _load(asset, object_pose[stretch.first : stretch.last + 1], fingers)
         pose_at = (stretch.first + stretch.last) // 2 if options.in_hand else start
-        grasp, q = find_grasp(model, problem, pose_at, space, where, weight, options.held, load)
+        searched = problem
+        if pads:
+            places, touches = touching_links(pads, measured[grasped, contacts], solid, options.link)
+            searched = pulled(problem, object_pose, contacts, places, options.link.pull * touches)
+        grasp, q = find_grasp(model, searched, pose_at, space, where, weight, options.held, load)
+        if pads:
+            friction = options.grasp.friction
+            grasp, q = with_links(
+                model, problem, pose_at, grasp, q, touches, solid, thumb, friction, options.held, options.link
+            )
         if planned and planned[-1].stretch.carry == stretch.carry:
             grasp = continued(grasp, planned[-1].grasp, thumb, options.grasp.friction, options.sequence)
-        plan = plan_contacts(measured, grasp, (start, end), object_pose, solid, hand.tip_radius, table, o)
+        plan = plan_contacts(measured, grasp, (start, end), object_pose, solid, radius, table, o)
         planned.append(PlannedGrasp(stretch, grasp, plan))
         closed = slice(plan.closed if stretch.first == start else stretch.first, stretch.last + 1)
         carried = compose(object_pose[closed], inverse(object_pose[pose_at]))
         prior[closed, :3] = transform(carried, q[:3])
         prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))
         prior[closed, 6:] = q[6:]
-    plan, roles = joined(planned, object_pose, space, o.force, options.sequence)
+    plan, roles = joined(planned, object_pose, space, radius, o.force, options.sequence)
     goal_weight = problem.goal_weight.copy()
-    by_role = np.choose(roles, [goal_weight[:, : model.tips], SPARE_WEIGHT, options.held])
-    goal_weight[:, : model.tips] = by_role
-    goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
-    return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
+    spare = np.where(np.arange(model.contacts) < model.tips, SPARE_WEIGHT, 0.0)
+    goal_weight[:, : model.contacts] = np.choose(roles, [goal_weight[:, : model.contacts], spare, options.held])
+    goal = np.concatenate([plan.tips, problem.goal[:, model.contacts :]], axis=1)
+    touching = share_links(plan.touching, [pad.link for pad in pads], model.tips)
+    return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=touching), plan
 
 
 def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> GraspLoad:
@@ -378,6 +411,7 @@ def clip_problem(
     tips = points[:, : model.tips]
     weight = np.full(points.shape[:2], match.link_weight)
     weight[:, : model.tips] = 1.0
+    weight[:, model.tips : model.contacts] = 0.0
     prior = np.zeros((T, n))
     prior[:, 3:6] = wrist_angles(mean_quat(palm), palm)
     prior[:, 6:] = hand.nominal

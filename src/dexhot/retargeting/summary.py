@@ -22,6 +22,7 @@ def summarise(
 
     tip_error_mm: robot fingertips against the targets from human keypoints. Planned contacts intentionally move them by
     about a centimetre, the measurement error, so this is not small for a contact-aware reference.
+    links: those that touch the object besides the fingertips (link_contact.py).
     in_hand_deg: how far the person's palm turns about the object while it is carried (grasp_sequence.in_hand_deg).
     arm_position_mm, arm_rotation_deg: how far the arm's smooth path carries the palm from where it was, at most.
     """
@@ -42,6 +43,7 @@ def summarise(
         "seconds": (len(reference.q) - 1) / reference.rate,
         "grasp_frames": [reference.grasp_start, reference.grasp_end],
         "in_hand_deg": reference.provenance.get("in_hand_deg"),
+        "links": reference.provenance.get("links", []),
         "tip_error_mm": 1e3 * float(error.mean()),
         "penetration_mm": 1e3 * float(np.percentile(deepest[OBJECT], 95)),
         "table_penetration_mm": 1e3 * float(np.percentile(deepest[TABLE], 95)),

@@ -29,7 +29,7 @@ class Gaps:
     distance: np.ndarray  # (C,) m, negative when they overlap
     jacobian: np.ndarray  # (C, 6+n) of the distance
     kind: np.ndarray  # (C,) HAND (with itself), OBJECT or TABLE
-    tip: np.ndarray  # (C,) index of the fingertip whose link the hand's geom is on, or -1
+    tip: np.ndarray  # (C,) index of the fingertip, or the first pad, whose link the hand's geom is on, or -1
 
 
 class HandModel:
@@ -42,22 +42,25 @@ class HandModel:
         base_quat: ArrayLike = (1.0, 0, 0, 0),
         asset: ObjectAsset | None = None,
         table: float | None = None,
+        pads: Sequence[tuple[str, np.ndarray]] = (),
     ):
-        """Points: the hand's tip sites, then the origins of `links`. table: height in m, or None for no table."""
-        spec = _spec(hand, links, base_quat, asset, table)
+        """Points: the hand's tip sites, then `pads`, points (3,) of links in their frames, then the origins of `links`.
+        table: height in m, or None for no table."""
+        spec = _spec(hand, links, base_quat, asset, table, pads)
         self.model = spec.compile()
         self._coupled = Coupled(self.model)
         self._exclude_touching(spec, hand)
         self.data = mujoco.MjData(self.model)
         names = (*WRIST_JOINTS, *hand.joint_names)
         self.order = np.array([self.model.joint(name).qposadr[0] for name in names])  # hand vector -> qpos
-        self.sites = [self.model.site(name).id for name in (*hand.tip_sites, *(f"{link}_origin" for link in links))]
-        self.tips = len(hand.tip_sites)
+        contacts = [*hand.tip_sites, *(f"pad{i}" for i in range(len(pads)))]
+        self.sites = [self.model.site(name).id for name in (*contacts, *(f"{link}_origin" for link in links))]
+        self.tips, self.contacts = len(hand.tip_sites), len(contacts)
         self.palm = self.model.body("palm").id
         far = 10.0
         self.lower = np.concatenate([np.full(6, -far), hand.lower])
         self.upper = np.concatenate([np.full(6, far), hand.upper])
-        bodies = [self.model.site(name).bodyid[0] for name in hand.tip_sites]
+        bodies = [self.model.site(name).bodyid[0] for name in contacts]
         self._tip = np.array([bodies.index(b) if b in bodies else -1 for b in self.model.geom_bodyid])
         self._kind = self.model.geom_contype
 
@@ -146,7 +149,12 @@ class HandModel:
 
 
 def _spec(
-    hand: RobotHand, links: Sequence[str], base_quat: ArrayLike, asset: ObjectAsset | None, table: float | None
+    hand: RobotHand,
+    links: Sequence[str],
+    base_quat: ArrayLike,
+    asset: ObjectAsset | None,
+    table: float | None,
+    pads: Sequence[tuple[str, np.ndarray]],
 ) -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
@@ -156,6 +164,8 @@ def _spec(
         fingers.delete(tendon)
     for link in links:
         fingers.body(link).add_site(name=f"{link}_origin")
+    for i, (link, position) in enumerate(pads):
+        fingers.body(link).add_site(name=f"pad{i}", pos=position)
     for geom in fingers.geoms:
         if geom.contype or geom.conaffinity:
             geom.contype, geom.conaffinity, geom.margin = HAND, HAND, MARGIN
