@@ -551,8 +551,9 @@ def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
         inside = np.zeros(groups, bool)
     if inside.any():
         keep = np.repeat(inside, size)
-        every = bool(inside.all())
-        _correct(s, *((PH, S) if every else (PH[:, keep], S[np.ix_(keep, keep)])), rows.residual[keep])
+        if not inside.all():
+            PH, S = PH[:, keep], S[np.ix_(keep, keep)]
+        _correct(s, PH, S, rows.residual[keep])
     return inside
 
 
