@@ -64,7 +64,8 @@ def errors(fit: RecordingFit, recording: Recording, truth: Truth, asset: ObjectA
         "ambiguous_fraction": float(np.mean([one.object_ambiguous for one in tracked])) if tracked else 0.0,
         "fit_ms_p50": float(1e3 * np.median(fit.seconds[1:])),
         "first_frame_ms": float(1e3 * fit.seconds[0]),
-        "s_per_frame": float(fit.seconds.mean()),
+        "smooth_ms": 1e3 * fit.smoothing,
+        "s_per_frame": float(fit.seconds.mean()) + fit.smoothing,
     } | {name: value for name, value in sorted(means.items()) if name != "depth"}
 
 

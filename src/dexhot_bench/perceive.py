@@ -1,6 +1,9 @@
 """`dexhot bench perceive`: from pictures alone to hand and object in metres, on the rendered clips of `bench fit`.
 
-The embedded detectors, then the default fit; one core. A clip whose object cannot be told is counted, not measured.
+The embedded detectors, then the default fit. A clip whose object cannot be told is counted, not measured.
+
+e2e_fps            on two cores, one that perceives and one that fits; of CPU times of a median frame
+e2e_fps_one_core   both on one
 """
 
 import time
@@ -34,7 +37,7 @@ PUBLISHED = {  # HOMan's tables A.1 and A.2, on HO-3D's train split: 100DOH's bo
 
 
 def run(quick: bool = False, **_: Any) -> dict[str, Any]:
-    """`e2e_fps` from the CPU time of a median frame, `mpjpe_e2e_mm`, and which clips could not be seen."""
+    """Frames per second, `mpjpe_e2e_mm`, and which clips could not be seen."""
     began = time.perf_counter()
     rows: dict[str, dict[str, float]] = {}
     unseen = []
@@ -50,8 +53,9 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
     metrics = {"e2e_unseen_fraction": len(unseen) / len(names)}
     if rows:
         each = {name: [row[name] for row in rows.values()] for name in next(iter(rows.values()))}
-        ms = float(np.median(each["perceive_ms"])) + float(np.median(each["fit_ms"]))
-        metrics |= {"e2e_fps": 1e3 / ms, "mpjpe_e2e_mm": float(np.mean(each["mpjpe_mm"]))}
+        ms = [float(np.median(each["perceive_ms"])), float(np.median(each["fit_ms"]))]
+        metrics |= {"e2e_fps": 1e3 / max(ms), "e2e_fps_one_core": 1e3 / sum(ms)}
+        metrics["mpjpe_e2e_mm"] = float(np.mean(each["mpjpe_mm"]))
         metrics |= {f"{name}_p50": float(np.median(each[name])) for name in ("perceive_ms", "fit_ms")}
         metrics["object_t_err_mm"] = float(np.mean(each["t_err_mm"]))
         metrics |= {name: float(np.mean(each[name])) for name in (*BOXES, *MASKS)}
@@ -78,7 +82,7 @@ def measured(clip: Clip) -> dict[str, float]:
     shift = fit.trajectory.object_pose[:, :3] - true.object_pose[:, :3]
     return {
         "perceive_ms": 1e3 * float(np.median(took)),
-        "fit_ms": 1e3 * float(np.median(fit.seconds)),
+        "fit_ms": 1e3 * (float(np.median(fit.seconds)) + fit.smoothing),
         "mpjpe_mm": 1e3 * float(np.linalg.norm(off, axis=-1).mean()),
         "t_err_mm": 1e3 * float(np.linalg.norm(shift, axis=-1).mean()),
         **box_precision(found.detections, evidence.boxes, clip.truth.evidence.boxes),

@@ -10,8 +10,9 @@ from dexhot.geometry import single
 from dexhot.geometry.cameras import pinhole
 from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot.tracking.contact_dynamics import carry
-from dexhot.tracking.hand_object_filter import HandObjectFilter, HandObjectOptions
+from dexhot.tracking.hand_object_filter import HandObjectFilter, HandObjectOptions, _update
 from dexhot.tracking.observations import SeenCentre, SeenFrame, SeenJoints, SeenKeypoints, SeenPixels, SeenPose
+from dexhot.tracking.rows import ObservedRows
 
 DT = 1 / 30
 HAND = np.random.default_rng(5).uniform(-0.05, 0.05, (21, 3)) + [0.1, 0.0, 0.6]
@@ -329,6 +330,23 @@ def test_the_covariance_stays_one():
 
 
 # Held, hidden, lost ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_correction_is_kalmans_in_josephs_form(groups):
+    rng = np.random.default_rng(5)
+    f = HandObjectFilter(keypoints=2)
+    s, A = f._state, rng.normal(size=(24, 24))
+    s.P = P = A @ A.T
+    H = np.zeros((3 * groups, 24))
+    H[:, : 3 * groups] = np.eye(3 * groups)
+    R, residual = np.diag(rng.uniform(0.5, 1.0, 3 * groups)), 0.1 * rng.normal(size=3 * groups)
+    assert _update(s, ObservedRows(residual, slice(0, 3 * groups), None, R, 3), 16.3).all()
+    K = P @ H.T @ np.linalg.inv(H @ P @ H.T + R)
+    left = np.eye(24) - K @ H
+    np.testing.assert_allclose(s.P, left @ P @ left.T + K @ R @ K.T, atol=1e-10)
+    np.testing.assert_array_equal(s.P, s.P.T)
+    np.testing.assert_allclose(s.keypoints.ravel(), (K @ residual)[:6], atol=1e-12)
 
 
 def test_a_hidden_object_is_carried_by_the_hand():

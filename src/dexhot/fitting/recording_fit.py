@@ -107,15 +107,17 @@ def _track(
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         tracked[:settled] = list(_backward(tracked, frames, settled, new()))[::-1]
     mend(tracked, frames, new)
+    began = time.thread_time()
     if weight := recipe.solver["smooth"]:
         since = next(t for t, one in enumerate(tracked) if one is not None)
         known = [one for one in tracked if one is not None]
         tracked[since:] = smoothed(new(), frames[since:], known, weight)
+    smoothing = (time.thread_time() - began) / len(frames)
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]
     seconds = np.array([0.0 if one is None else one.seconds for one in tracked])
-    return fit_of(sights, asset, model, recipe, tables, scenes, seconds, tracked)
+    return replace(fit_of(sights, asset, model, recipe, tables, scenes, seconds, tracked), smoothing=smoothing)
 
 
 def _backward(

@@ -36,6 +36,7 @@ class RecordingFit:
     seconds: np.ndarray  # (T,) CPU time of one core; of a whole clip's solution, spread over its frames
     tracked: list[Tracked | None] = field(default_factory=list)  # of the tracker; None before the hand was first seen
     search: ObjectSearch | None = None  # of the recipes without depth: what their object started from
+    smoothing: float = 0.0  # s of CPU time per frame, beside `seconds`, that the pass over the whole clip took
 
     @property
     def side(self) -> str:

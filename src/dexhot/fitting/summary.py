@@ -78,6 +78,7 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
     first = next(scenes for scenes in fit.scenes if scenes)
     figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()
     figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds[fit.seconds > 0])), 3)
+    figures["smooth_ms"] = round(1e3 * fit.smoothing, 3)
     if deep:
         figures["penetration_mm_p95"] = round(float(1e3 * np.percentile(deep, 95)), 2)
     return figures
