@@ -23,13 +23,13 @@ from dexhot.evaluation.campaign import tables as campaign_tables
 from dexhot.evaluation.controllers import (
     EvaluationOptions,
     check_names,
-    clip_task,
     dataset_splits,
     summarise,
 )
 from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.evaluation.references import DIFFICULTY
-from dexhot.metrics.task_scores import generalization_score, task_gap
+from dexhot.evaluation.split_gap import split_gap
+from dexhot.metrics.task_scores import generalization_score
 from dexhot.paths import cache_dir
 from dexhot.progress import track
 from dexhot_bench.dextrack_missing import by_row, learned_baselines, not_run, printed_missing
@@ -267,14 +267,8 @@ def _table_11(asked: Asked, quick: bool) -> dict[str, Any]:
     training = asked.of_split("train")
     found: dict[str, Any] = dict.fromkeys(TABLE_11)
     if rows and training:
-        options, wanted, tasks = asked.options((), False, False), dict.fromkeys((*clips, *training)), {}
-        jobs = run_jobs(clip_task, [(clip, options) for clip in wanted], asked.workers)
-        for (clip, _), result in track(jobs, "comparing with the train split", len(wanted)):
-            if isinstance(result, Exception):
-                asked.failed[clip] = f"{type(result).__name__}: {result}"
-            else:
-                tasks[clip] = result
-        gap = task_gap([tasks[c] for c in clips if c in tasks], [tasks[c] for c in training if c in tasks])
+        run_here = lambda function, jobs: run_jobs(function, jobs, asked.workers)  # noqa: E731
+        gap = split_gap(clips, training, asked.options((), False, False), run_here, asked.failed)
         for name, figures in summarise(rows).items():
             score = generalization_score(gap, [figures["tracking_error"]])
             found[_published(name)] = {"score": score, "clips": figures["n"], "envs": asked.envs}

@@ -15,12 +15,10 @@ import numpy as np
 from dexhot.data.files import load, save
 from dexhot.data.types import Reference
 from dexhot.datasets import split_clips, splits
-from dexhot.datasets.human_clip import human_clip
+from dexhot.datasets.retargeted import retargeted_clip
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import cache_dir
 from dexhot.progress import progress, track
-from dexhot.retargeting.retarget import RetargetOptions, retarget
-from dexhot.robots.robot_hand import load_hand
 from dexhot_bench.dextrack_paper import TABLE_9, Printed, table_9
 from dexhot_train.curriculum.homotopy import HomotopyOptions
 from dexhot_train.curriculum.ledger import LEDGER
@@ -105,13 +103,12 @@ def _search(
     clips: list[str], generator: Path, folder: Path, budget: int, hand: str, profile: str | None, workers: int
 ) -> None:
     """Solve the tasks along the generator's paths, and without; each from its reference's file."""
-    robot, files = load_hand(hand), []
+    files = []
     for clip in track(clips, f"retargeting, {folder.name}", len(clips)):
         path = folder / "references" / f"{stem(clip)}.reference.npz"
         if not path.is_file():
-            trajectory, asset = human_clip(clip)
             try:
-                save(retarget(trajectory, robot, asset, RetargetOptions(profile=profile)), path)
+                save(retargeted_clip(clip, hand, profile)[0], path)
             except DexhotError:
                 continue  # counted as asked for, not as tried
         files.append(str(path))

@@ -22,10 +22,10 @@ from dexhot.progress import track
 from dexhot.rollouts.floating import floating_simulator
 from dexhot_bench.kept import Kept
 from dexhot_bench.policy import TRIES, tried
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import Run, run_jobs
 from dexhot_train.prior.fit import proposed
 from dexhot_train.prior.networks import fit_network
-from dexhot_train.prior.tries import ClipTries, Run, TryOptions, collect, scene_of, tries_dir
+from dexhot_train.prior.tries import ClipTries, TryOptions, collect, scene_of, tries_dir
 
 PARTS = 5
 UNFITTED = "unfitted"

@@ -55,7 +55,7 @@ def test_a_test_is_solved_from_references_and_its_ratio_is_the_ledgers(cache, tm
         (folder / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     monkeypatch.setattr(homotopy, "search_paths", search_paths)
-    monkeypatch.setattr(homotopy, "human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.datasets.retargeted.human_clip", lambda name: lift)
     found = homotopy.run(True, tmp_path / "g.npz", table="b", paths=tmp_path)
     assert len(seen["files"]) == 2 and seen["criterion"] == "generated" and not seen["options"].stop
     assert seen["options"].budget == homotopy.BUDGET // 10 and seen["generator"] == tmp_path / "g.npz"

@@ -21,7 +21,7 @@ from dexhot_bench import prior as bench
 from dexhot_train.prior.fit import PriorOptions, export_prior, fit_prior, fitted, proposed
 from dexhot_train.prior.networks import Keys, fit_network, spread
 from dexhot_train.prior.tries import ClipTries, TryOptions, clips_for, tried
-from dexhot_train.training_clips import TERMS
+from dexhot_train.terms import FREE, grab_terms
 
 SIGMA = plan_sigma(16)
 FEATURES = sum(part["size"] for part in plan_layout(load_hand("leap_right")))
@@ -182,7 +182,7 @@ def test_a_written_prior_proposes_what_it_did_before(kind, clips, tmp_path, lift
     path = export_prior(made, tmp_path / "p.onnx")
     assert path.read_bytes() == export_prior(made, tmp_path / "q.onnx").read_bytes()
     card = load(tmp_path / "p.json", PriorCard)
-    assert (card.kind, card.physics, card.servo, card.terms) == (kind, "2", "leap", TERMS["parametric"])
+    assert (card.kind, card.physics, card.servo, card.terms) == (kind, "2", "leap", FREE)
     assert card.training_data == [clip.name for clip in clips]
     written = load_prior(str(path), lift_reference, lift_setup.asset)
     own = of(made.network, replace(clips[0], features=plan_features(lift_reference, lift_setup.asset)))
@@ -224,9 +224,9 @@ def test_the_prior_says_what_made_it(monkeypatch, cache, tmp_path, clips):
 
 
 def test_grabs_terms_go_with_its_clips(clips):
-    assert fitted("constant", clips, TryOptions("grab"), {}).card.terms == TERMS["grab"]
+    assert fitted("constant", clips, TryOptions("grab"), {}).card.terms == grab_terms("prior")
     of_a_set = [*clips, replace(clips[0], name="set/grab_mug_lift.npz")]
-    assert fitted("constant", of_a_set, TryOptions(), {}).card.terms == TERMS["grab"]
+    assert fitted("constant", of_a_set, TryOptions(), {}).card.terms == grab_terms("prior")
 
 
 def test_an_objects_clips_are_in_one_part_with_its_stretched_ones(clips):

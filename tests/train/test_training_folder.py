@@ -7,6 +7,7 @@ import pytest
 
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot_train.learners.folder import CONFIG, CURVE, claim
+from dexhot_train.terms import carried_terms, grab_terms
 
 HELD = (
     "import sys; from pathlib import Path; from dexhot_train.learners.folder import claim\n"
@@ -30,6 +31,25 @@ def test_files_of_another_origin_are_left_alone(tmp_path):
     with pytest.raises(DexhotError, match="choose another folder"):
         claim(tmp_path, {}, "")
     assert [path.name for path in tmp_path.iterdir()] == [CURVE]
+
+
+def test_a_folder_with_anything_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DexhotError, match="has photos, but of no training"):
+        claim(tmp_path, {}, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    (tmp_path / "photos").rmdir()
+    (tmp_path / ".lock").touch()  # of a run that was killed before it wrote anything
+    claim(tmp_path, {}, "")
+    assert (tmp_path / CONFIG).is_file()
+
+
+def test_what_is_trained_carries_the_terms_of_recorded_datasets_alone():
+    assert carried_terms(["parametric/lift-box-0", "c0", "varied/x"], "policy") == ""
+    for names in (["grab/a"], ["grab_full/a", "parametric/b"]):
+        assert carried_terms(names, "encoder") == grab_terms("encoder")
+    assert "the encoder carries" in grab_terms("encoder")
+    assert carried_terms(["taco/a", "grab/b"], "policy") == "those of grab, taco; the policy carries them"
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{}", "mine"])

@@ -210,6 +210,7 @@ def _evaluate_controller(args: Args) -> None:
     )
     from dexhot.evaluation.kept_rows import evaluate_kept
     from dexhot.evaluation.references import DIFFICULTY
+    from dexhot.evaluation.split_gap import split_gap
     from dexhot.metrics.task_scores import generalization_score
     from dexhot.planning.prior import prior_files
     from dexhot.progress import progress, track
@@ -291,7 +292,8 @@ def _evaluate_controller(args: Args) -> None:
     if args.scores:
         told["difficulty"] = {name: float(np.mean([row["difficulty"][name] for row in rows])) for name in DIFFICULTY}
         if clips:
-            told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], options, args.workers)
+            run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+            told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], options, run_here)
             for found in figures.values():
                 found["generalization_score"] = generalization_score(gap, [found["tracking_error"]])
     _show_clips(rows, list(figures))
@@ -338,22 +340,6 @@ def named_policies(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             raise DexhotError(f"--policies takes NAME=FILE, such as ppo=policy.onnx, not {text}.")
         found.append((name, _network(Path(path))))
     return tuple(found)
-
-
-def split_gap(clips: list[str], training: list[str], options: Any, workers: int) -> float:
-    """Eq. 15 between clips of `options` (EvaluationOptions) and the training ones; each is retargeted."""
-    from dexhot.evaluation.controllers import clip_task
-    from dexhot.metrics.task_scores import task_gap
-    from dexhot.progress import track
-    from dexhot_train.mining.executor import run_jobs
-
-    wanted, tasks = list(dict.fromkeys((*clips, *training))), {}
-    jobs = run_jobs(clip_task, [(clip, options) for clip in wanted], workers)
-    for (clip, _), result in track(jobs, "comparing with the train split", len(wanted)):
-        if isinstance(result, Exception):
-            raise result
-        tasks[clip] = result
-    return task_gap([tasks[clip] for clip in clips], [tasks[clip] for clip in training])
 
 
 def _score_lines(told: dict[str, Any]) -> list[str]:

@@ -108,12 +108,10 @@ def _tracked(name: str, args: Any) -> Any:
 
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Reference
-    from dexhot.datasets.human_clip import human_clip
+    from dexhot.datasets.retargeted import retargeted_clip
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import clips_named, dataset_splits
     from dexhot.retargeting.placement import place, with_arm_path
-    from dexhot.retargeting.retarget import retarget
-    from dexhot.robots.robot_hand import load_hand
 
     path, dataset = Path(name), args.dataset.replace("-", "_")
     if path.suffix != ".npz":
@@ -126,8 +124,8 @@ def _tracked(name: str, args: Any) -> Any:
         if isinstance(item, Reference):
             return with_arm_path(item)
         raise DexhotError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
-    (trajectory, asset), hand = human_clip(f"{dataset}/{name}"), load_hand("leap_right")
-    return place(retarget(trajectory, hand, asset), hand)
+    reference, setup = retargeted_clip(f"{dataset}/{name}")
+    return place(reference, setup.hand)
 
 
 def _show(trials: list[Any]) -> None:

@@ -28,7 +28,7 @@ from dexhot_train.learners.dagger import DaggerOptions
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.networks import Actor, mlp
 from dexhot_train.task.clips import TaskClip
-from dexhot_train.training_clips import TERMS
+from dexhot_train.terms import carried_terms
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ def save_leap_agent(
     """Write the agent and its card; returns the .onnx file."""
     clip = clips[0]
     limit = LeapHands(clips[:1], 1).bound
-    grab = any(c.name.startswith("grab/") for c in clips)
     card = PolicyCard(
         name="assisted leap",
         hand=clip.reference.hand,
@@ -109,7 +108,7 @@ def save_leap_agent(
         residual_step=[float(2 * x) for x in limit],
         servo=clip.setup.physics.profile(clip.setup.hand),
         physics=clip.setup.physics.version,
-        terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
+        terms=carried_terms([c.name for c in clips], "policy"),
         training_data=[c.name for c in clips],
         scores=scores,
         provenance={

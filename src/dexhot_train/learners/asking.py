@@ -15,7 +15,6 @@ from dexhot_train.learners.lessons import (
     WORLD_SEED,
     Lesson,
     LessonOptions,
-    Run,
     Spent,
     cached,
     drawn_worlds,
@@ -25,6 +24,7 @@ from dexhot_train.learners.lessons import (
     relative,
     timed,
 )
+from dexhot_train.mining.executor import Run
 
 
 @dataclass(frozen=True)

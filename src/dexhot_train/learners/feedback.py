@@ -27,7 +27,8 @@ from dexhot.versions import versions
 from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
 from dexhot_train.learners.generalist import Generalist, GeneralistOptions, card_for, parted, terms_of
 from dexhot_train.learners.imitation import clone
-from dexhot_train.learners.lessons import Run, Spent, cached, held_out, teacher_survives
+from dexhot_train.learners.lessons import Spent, cached, held_out, teacher_survives
+from dexhot_train.mining.executor import Run
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 
 

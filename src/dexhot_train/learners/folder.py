@@ -15,16 +15,16 @@ from dexhot.versions import versions
 
 CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
 SECONDS = "seconds.jsonl"  # a row per run of the training
-OURS = (CHECKPOINT, CURVE, "ledger.jsonl", "generator.npz", POLICY)  # without CONFIG somebody else's
 
 
 def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str, ...] = ()) -> None:
     """Make the folder and write its configuration, or check that it is the same but for the settings `free`. Until this
     process ends, no other one can claim it. Raises DexhotError naming the differences, or for a folder that is in use
-    or has such files of another origin; FileFormatError for a damaged configuration."""
+    or has files but no configuration: somebody else's; FileFormatError for a damaged configuration."""
     check_folder(folder)
     path = folder / CONFIG
-    if not path.exists() and (others := [name for name in OURS if (folder / name).exists()]):
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    if not path.exists() and (others := [file.name for file in files if not file.name.startswith(".")]):
         raise DexhotError(f"{folder} has {others[0]}, but of no training ({CONFIG}): choose another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
     hold_folder(folder, "--out")

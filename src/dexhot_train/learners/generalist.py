@@ -28,15 +28,15 @@ from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
 from dexhot_train.learners.lessons import (
     Lesson,
     LessonOptions,
-    Run,
     cached,
     demonstrated,
     held_out,
     teacher_survives,
     timed,
 )
+from dexhot_train.mining.executor import Run
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.training_clips import TERMS
+from dexhot_train.terms import grab_terms
 
 LAYOUT = "egocentric"
 
@@ -109,7 +109,7 @@ def terms_of(demonstrations: Sequence[Demonstration]) -> str:
     if all(name.removeprefix(PREFIX).startswith(GENERATED) for name in names):
         return ""
     if all(name.removeprefix(PREFIX).startswith("grab/") for name in names):
-        return TERMS["grab"].replace("the prior", "the policy")
+        return grab_terms("policy")
     datasets = sorted({name.removeprefix(PREFIX).partition("/")[0] for name in names} - {GENERATED.strip("/")})
     return f"those of {', '.join(datasets)}; the policy carries them"
 

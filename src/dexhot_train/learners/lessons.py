@@ -27,7 +27,6 @@ from dexhot.simulation.setup import Setup
 from dexhot_train.learners.imitation import dart_noise
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 
-Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # (function, jobs) -> pairs of job and result or exception
 WORLD_SEED, HELD_OUT_SEED = 3_000_000, 4_000_000  # added to the seed; searches and evaluations use others
 
 

@@ -20,7 +20,7 @@ from dexhot.objects.encoder import OBJECT_FEATURE, POINTS, SCALE, ObjectEncoder,
 from dexhot.objects.library import load_object
 from dexhot.objects.shapes import SHAPES, random_shape, shape_asset
 from dexhot.versions import versions
-from dexhot_train.training_clips import TERMS
+from dexhot_train.terms import carried_terms
 
 DENSE = 4096  # points kept per object, from which each step draws
 STRETCH = (0.78, 1.24)  # factors of each axis
@@ -113,7 +113,6 @@ def train_encoder(
         if progress and (step % 20 == 0 or step == options.steps - 1):
             progress(step + 1, options.steps, f"chamfer {1e3 / SCALE * loss.item():.2f} mm")
     names = [asset.name for asset in assets]
-    grab = any(name.startswith("grab/") for name in names)
     scores = _scores(model, clouds, held)
     made: dict[str, Any] = {"command": command, "seed": options.seed, "steps": options.steps, "chamfer_mm": scores}
     made["held_out"] = [name for name, out in zip(names, held) if out]
@@ -121,7 +120,7 @@ def train_encoder(
         [_layer(layer) for layer in model.points],
         _layer(model.last),
         [name for name, out in zip(names, held) if not out],
-        TERMS["grab"].replace("the prior", "the encoder") if grab else "",
+        carried_terms(names, "encoder"),
         made | {"versions": versions()},
     )
 

@@ -38,7 +38,6 @@ from dexhot_train.export import export_policy
 from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
 from dexhot_train.learners.imitation import FitOptions, clone, error_sigma, first_sigma
 from dexhot_train.learners.lessons import (
-    Run,
     Spent,
     cached,
     demonstrated,
@@ -46,6 +45,7 @@ from dexhot_train.learners.lessons import (
     teacher_survives,
     timed,
 )
+from dexhot_train.mining.executor import Run
 from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 

@@ -28,7 +28,7 @@ from dexhot_train.network import PolicyNetwork
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
-from dexhot_train.training_clips import TERMS
+from dexhot_train.terms import carried_terms
 
 IMITATION = 0.1  # weight of eq. 4, on clips with a demonstration
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
@@ -141,7 +141,6 @@ def export_tracker(
     o, first = options.task, clips[0]
     space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
     steps = options.iterations * options.worlds * options.ppo.steps
-    grab = any(clip.name.startswith("grab/") for clip in clips)
     card = replace(
         make_card(
             f"tracker of {len(clips)} clips",
@@ -153,7 +152,7 @@ def export_tracker(
         ),
         residual_limit=[float(x) for x in space.limit],
         residual_step=[float(x) for x in space.step],
-        terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
+        terms=carried_terms([clip.name for clip in clips], "policy"),
         training_data=[clip.name for clip in clips],
         scores=scores,
         provenance={"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()},

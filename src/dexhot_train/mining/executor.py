@@ -10,6 +10,7 @@ from typing import Any
 from dexhot.errors import DexhotError, MissingExtraError
 
 EXECUTORS = ("process", "ray")
+Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # (function, jobs) -> pairs of job and result or exception
 KILLED = "a worker was killed (out of memory?): run the same command again with fewer --workers; it goes on from here."
 
 

@@ -14,9 +14,10 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.versions import versions
 from dexhot_train.export import onnx_bytes, write_network
+from dexhot_train.mining.executor import Run
 from dexhot_train.prior.networks import fit_network
-from dexhot_train.prior.tries import ClipTries, Run, TryOptions, clips_for, collect
-from dexhot_train.training_clips import TERMS
+from dexhot_train.prior.tries import ClipTries, TryOptions, clips_for, collect
+from dexhot_train.terms import FREE, grab_terms
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def fitted(kind: str, clips: list[ClipTries], options: TryOptions, made: dict[st
         servo=named["servo"],
         physics=named["physics"],
         training_data=[Path(clip.name).name if clip.name.endswith(".npz") else clip.name for clip in clips],
-        terms=TERMS["grab" if of_grab else "parametric"],
+        terms=grab_terms("prior") if of_grab else FREE,
         provenance=dict(made),
     )
     return FittedPrior(fit_network(kind, clips, options.seed), card)

@@ -6,7 +6,7 @@ with a price on its size, are averaged per clip. A file per clip, so that an int
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials, TrialWorld
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import Setup, load_setup
-from dexhot_train.curriculum.variations import require_training
-from dexhot_train.training_clips import training_clips
+from dexhot_train.curriculum.variations import clips_named, require_training
+from dexhot_train.mining.executor import Run
 
+DATA = ("parametric", "grab")  # whose train clips are searched
 KINDS = ("dexhot/reference", "dexhot/demonstration")  # files of a set
 ARRAYS = ("features", "plan", "plans", "world", "cost", "strict")  # of ClipTries
-Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # run(function, jobs) yields (job, result or exception)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class ClipTries:
 def clips_for(options: TryOptions) -> list[str]:
     """Training clips: parametric/KIND-SHAPE-SEED, or GRAB's train split; then the files of the sets. No test clip is
     among them. Raises DexhotError for unknown data, or a folder without references and demonstrations."""
-    names = training_clips(options.data)
+    if options.data not in DATA:
+        raise DexhotError(f"no training data {options.data!r}; one of {', '.join(DATA)}.")
+    names = clips_named([options.data])
     for folder in options.sets:
         found = [str(path) for path in sorted(Path(folder).glob("*.npz")) if kind_of(path) in KINDS]
         if not found:

@@ -44,7 +44,8 @@ from dexhot_train.export import export_policy
 from dexhot_train.learners.folder import CONFIG, claim
 from dexhot_train.learners.generalist import GeneralistOptions, card_for, frames_name, shown_frames, terms_of
 from dexhot_train.learners.imitation import FitOptions, clone
-from dexhot_train.learners.lessons import Run, kept_step
+from dexhot_train.learners.lessons import kept_step
+from dexhot_train.mining.executor import Run
 from dexhot_train.scaling.subsets import AT_ONCE, COUNTINGS, LABELS, MIXED, Drawn, draw
 
 CURVE, DRAWN = "curve.json", "drawn.json"

@@ -51,7 +51,7 @@ def run(args: Prior) -> None:
     from dexhot.progress import track
     from dexhot.robots.robot_hand import load_hand
     from dexhot_train.mining.executor import run_jobs
-    from dexhot_train.training_clips import TERMS
+    from dexhot_train.terms import grab_terms
 
     try:
         from dexhot_train.prior.fit import PriorOptions, export_prior, fit_prior
@@ -62,7 +62,7 @@ def run(args: Prior) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = policy_out(args.out or Path(f"plan_prior_{args.data}"), args.force, "dexhot/prior")
     if args.data != "parametric":
-        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", acceptance(args.data, args.accept_licence)
+        terms, accepted = "Terms of the data: " + grab_terms("prior") + ".", acceptance(args.data, args.accept_licence)
         require_acceptance(f"a prior from {args.data}", terms, accepted, f"--accept-licence {args.data}")
     sets = tuple(str(folder) for folder in args.sets)
     tries = TryOptions(args.data, sets, args.hand, args.seeds, args.rollouts, args.seed, args.clips)

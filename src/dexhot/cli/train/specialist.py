@@ -43,7 +43,7 @@ def run(args: Specialist) -> None:
     from dexhot.paths import cache_dir
     from dexhot.simulation.setup import load_setup
     from dexhot_train.mining.executor import run_jobs
-    from dexhot_train.training_clips import TERMS
+    from dexhot_train.terms import carried_terms
 
     try:
         from dexhot_train.learners.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
@@ -71,7 +71,7 @@ def run(args: Specialist) -> None:
         found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
     except ValueError as e:  # torch's of weights or options that cannot be
         raise DexhotError(f"training failed: {e}") from e
-    found.card.terms = TERMS["grab"].replace("the prior", "the policy") if reference.name.startswith("grab/") else ""
+    found.card.terms = carried_terms([reference.name], "policy")
     path = save_specialist(found, out)
     card = found.card
     told = {"policy": str(path), "clip": card.clip, "held_out": card.scores["held_out"]}
