@@ -397,7 +397,7 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
             yield job, made | {"difficulty": {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}}
 
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", run_jobs)
-    monkeypatch.setattr("dexhot.metrics.task_scores.task_gap", lambda tasks, training: 0.6)
+    monkeypatch.setattr("dexhot.evaluation.split_gap.task_gap", lambda tasks, training: 0.6)
     assert main(["evaluate", "--controller", "planned", "--scores", "--panel", "--json"]) == 0
     shown = capsys.readouterr()
     assert (

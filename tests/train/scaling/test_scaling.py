@@ -166,14 +166,14 @@ def test_a_set_that_grows_changes_nothing_of_a_run_that_goes_on(folder, cache, t
 def test_at_once_shows_failures_too(folder, cache, tmp_path):
     drawn = draw(read_set(folder).rows, TINY.held_out, TINY.seed)
     count = len(drawn.orders[AT_ONCE])
-    told = run_scaling(read_set(folder), replace(TINY, counts=(), labels=4), tmp_path, here)
+    told = run_scaling(read_set(folder), replace(TINY, counts=(), labels=4), tmp_path / "out", here)
     assert {r["row"] for r in told["rows"]} == {"mixed-4", "at-once-4"}  # two clips have two by replay, two by a plan
     of = {r["how"]: r for r in told["rows"]}
     failed = sum(name.endswith("warped-1") for name in drawn.orders[AT_ONCE][:4])
     assert 0 < failed < 4 < count and of[AT_ONCE]["succeed"] == 1 - failed / 4 and of[MIXED]["succeed"] == 1.0
     assert of[AT_ONCE]["frames"] == of[MIXED]["frames"]  # of failures as many frames as of successes
-    assert len(list((tmp_path / "failed").glob("*.npz"))) == failed
-    assert "over_mixed" in of[AT_ONCE]["held-out"] and "plans-4 is left out" in page(told, tmp_path).read_text()
+    assert len(list((tmp_path / "out" / "failed").glob("*.npz"))) == failed
+    assert "over_mixed" in of[AT_ONCE]["held-out"] and "plans-4 is left out" in page(told, tmp_path / "out").read_text()
 
 
 def test_bad_input_is_named(folder, cache, tmp_path):
