@@ -8,6 +8,7 @@ row is kept, and the next run goes on with the rest.
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,9 @@ LIVE = (
     "ros/drivers",
 )  # packages that a row depends on beside those of simulation
 PLANNED = {"controller": "planned", "planning_rollouts": 160}  # a number of rollouts: load does not change the plan
-ATTEMPTS = 2  # of a graph that dies, as under load
+ATTEMPTS = 2  # of a graph that dies or is interrupted, as under load
+REFUSED = re.compile(r"the best plan is [^;]*; the limit is [\d.]+\d")  # of RefusedPlanError
+INTERRUPTED = re.compile(r"tracking was interrupted \([^)]*\)")  # of the rig's node
 LIMIT = 400.0  # s, for one clip from the start to the end; a run that never tracks is no success
 NOT_RUN, SHIPPED = "not run", "shipped lift"
 
@@ -136,7 +139,8 @@ def digest(file: Path) -> str:
 
 
 def tracked(demonstration: Path, rig: str, perception: str, controller: str = PLAYBACK) -> Row:
-    """The row of one live run. Raises DexhotError for a graph that dies each time."""
+    """The row of one live run. A controller that refuses its plan has not succeeded, nor has tracking that is
+    interrupted each time. Raises DexhotError for a graph that dies each time."""
     for attempt in range(1, ATTEMPTS + 1):
         with tempfile.TemporaryDirectory(prefix="dexhot-bench-") as scratch:
             row = {"demonstration": digest(demonstration), "attempt": attempt, "success": False}
@@ -144,6 +148,10 @@ def tracked(demonstration: Path, rig: str, perception: str, controller: str = PL
             if code is None:
                 return row | {"why": f"it did not end within {LIMIT:g} s"}
             if code:
+                if refusal := REFUSED.search(said):
+                    return row | {"why": f"refused: {refusal[0]}"}
+                if (interruption := INTERRUPTED.search(said)) and attempt == ATTEMPTS:
+                    return row | {"why": interruption[0]}
                 continue
             try:
                 metrics = rejudge(live_rollout(Path(scratch) / "run")).metrics

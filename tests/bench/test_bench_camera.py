@@ -6,6 +6,7 @@ from dexhot.bringup.graph import resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.cli import main
 from dexhot.errors import DexhotError
+from dexhot.planning.planned import RefusedPlanError
 from dexhot_bench import camera
 
 
@@ -130,6 +131,24 @@ def test_the_quick_benchmark_always_runs(runs):
 def test_the_shipped_lift_is_one_that_the_arm_reaches():
     file, reference = camera.plan_of(camera.SHIPPED)
     assert file.is_file() and camera.placed(reference)
+
+
+def test_a_refusal_and_an_interruption_are_no_success_and_no_dead_graph(monkeypatch, tmp_path):
+    (tmp_path / "a").write_text("a")
+    tried = []
+
+    def ends(said):
+        monkeypatch.setattr(camera, "_live", lambda *given: tried.append(said) or (1, said))
+
+    refusal = RefusedPlanError("duck: the best plan is no plan (0.20 of the worlds); the limit is 0.5. Plan longer")
+    ends(f"[tracker] {refusal}")
+    row = camera.tracked(tmp_path / "a", "sim", "truth", "planned")
+    assert not row["success"] and row["why"].startswith("refused: the best plan is") and len(tried) == 1
+    ends("[rig]: finished: tracking was interrupted (holding: /object/state is 133 ms old, the limit is 100 ms)")
+    row = camera.tracked(tmp_path / "a", "sim-wire", "camera")
+    assert not row["success"] and "133 ms old" in row["why"] and len(tried) == 3  # tried once more
+    told = camera.told({"a": {"truth": row, "camera": row}}, {"truth": "sim", "camera": "sim"}, "playback")
+    assert told["metrics"]["clips"] == 1
 
 
 def test_a_run_that_cannot_be_judged_is_no_success_and_says_why(monkeypatch, tmp_path):
