@@ -88,7 +88,7 @@ def test_the_grasping_hand_is_fitted_in_metres(grasp):
     true = truth["keypoints_3d"] @ camera_T_world[:3, :3].T + camera_T_world[:3, 3]
     error = 1e3 * np.linalg.norm(fit.trajectory.hands["right"].keypoints - true, axis=-1)
     assert np.isfinite(error).mean() > 0.9
-    assert np.nanmean(error) < 17 and np.nanmean(error[17:]) < 15  # 15.6 and 13.8 mm; the goal for all is 15
+    assert np.nanmean(error) < 16.5 and np.nanmean(error[17:]) < 15  # 15.3 and 13.5 mm; the goal for all is 15
 
 
 def above_the_table(recording, evidence, t: int) -> float:
