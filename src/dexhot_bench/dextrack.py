@@ -7,7 +7,7 @@ clips are kept, so a run that was stopped goes on.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +267,7 @@ def _table_11(asked: Asked, quick: bool) -> dict[str, Any]:
     training = asked.of_split("train")
     found: dict[str, Any] = dict.fromkeys(TABLE_11)
     if rows and training:
-        run_here = lambda function, jobs: run_jobs(function, jobs, asked.workers)  # noqa: E731
+        run_here = partial(run_jobs, workers=asked.workers)
         gap = split_gap(clips, training, asked.options((), False, False), run_here, asked.failed)
         for name, figures in summarise(rows).items():
             score = generalization_score(gap, [figures["tracking_error"]])

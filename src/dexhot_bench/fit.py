@@ -207,8 +207,7 @@ def _names(rows: dict[str, Metrics]) -> Iterator[str]:
 
 def comparison(cells: Kept, rows: Sequence[TableRow]) -> dict[str, float]:
     """How much lower HOMan's errors are than those of independent composition, with one hand and with two, also with
-    masks as good as the paper's; of means
-    over the clips that have both."""
+    masks as good as the paper's; of means over the clips that have both."""
     found: dict[str, float] = {}
     by_name = {row.name: row for row in rows}
     for joint, apart, what in (

@@ -97,15 +97,16 @@ def masks_at(iou: float, true: np.ndarray, camera: Intrinsics, seed: int) -> np.
     low, high = 0.0, 40.0  # px of a picture 640 wide
     for _ in range(7):
         boundary = 0.5 * (low + high)
-        low, high = (boundary, high) if object_iou(noisy(boundary), true) > iou else (low, boundary)
+        found = mean_iou(noisy(boundary), true, LABELS["object"])
+        low, high = (boundary, high) if found > iou else (low, boundary)
     return noisy(boundary)
 
 
-def object_iou(labels: np.ndarray, true: np.ndarray) -> float:
-    """Of the object in labels (T, H, W), mean over the frames that show it."""
-    a, b = labels == LABELS["object"], true == LABELS["object"]
-    seen = b.any(axis=(1, 2))
-    return float(((a & b).sum(axis=(1, 2)) / np.maximum((a | b).sum(axis=(1, 2)), 1))[seen].mean())
+def mean_iou(found: np.ndarray, true: np.ndarray, label: int) -> float:
+    """Intersection over union of a label in masks (T, H, W), the mean over frames in which the truth has it; a frame in
+    which it is not found counts 0. NaN where no frame has it."""
+    both = [(a == label, b == label) for a, b in zip(found, true) if (b == label).any()]
+    return float(np.mean([(a & b).sum() / (a | b).sum() for a, b in both])) if both else np.nan
 
 
 def moved(pose: np.ndarray, degrees: float, mm: float, rng: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.object_track import object_track
 from dexhot.perception.perceive import perceive
 from dexhot.progress import track
-from dexhot_bench.fit_clips import Clip, clip_names, rendered
+from dexhot_bench.fit_clips import Clip, clip_names, mean_iou, rendered
 from dexhot_bench.fit_rows import FRAMES, QUICK_FRAMES
 
 COUNT, QUICK_COUNT = 8, 1  # clips
@@ -91,13 +91,8 @@ def measured(clip: Clip) -> dict[str, float]:
 
 
 def mask_overlap(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Intersection over union of masks (T, H, W), the mean over frames in which the truth shows the thing; a frame in
-    which it is not found counts 0."""
-    overlaps = {}
-    for name, label in zip(MASKS, (LABELS["right"], LABELS["object"])):
-        both = [(a == label, b == label) for a, b in zip(found, true) if (b == label).any()]
-        overlaps[name] = float(np.mean([(a & b).sum() / (a | b).sum() for a, b in both])) if both else np.nan
-    return overlaps
+    """mean_iou of masks (T, H, W), of hand and object."""
+    return {name: mean_iou(found, true, LABELS[what]) for name, what in zip(MASKS, ("right", "object"))}
 
 
 def box_precision(

@@ -4,6 +4,7 @@ Fits of hand and object have a command of their own: `dexhot evaluate fit --help
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -292,7 +293,7 @@ def _evaluate_controller(args: Args) -> None:
     if args.scores:
         told["difficulty"] = {name: float(np.mean([row["difficulty"][name] for row in rows])) for name in DIFFICULTY}
         if clips:
-            run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+            run_here = partial(run_jobs, workers=args.workers)
             told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], options, run_here)
             for found in figures.values():
                 found["generalization_score"] = generalization_score(gap, [found["tracking_error"]])

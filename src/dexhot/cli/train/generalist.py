@@ -1,6 +1,7 @@
 """Clone one network from the demonstrations of many clips."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,7 @@ def run(args: Generalist) -> None:
     unsaid = ("demonstrations", "out", "workers", "force", "json")
     command = " ".join(["dexhot train generalist", *(p.name for p in args.demonstrations), *options_of(args, unsaid)])
     say = lambda what: console.print(what, highlight=False)  # noqa: E731
-    run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+    run_here = partial(run_jobs, workers=args.workers)
     if isinstance(options, FeedbackOptions):
         found = train_feedback(files, run_here, options, folder, command, say)
     else:

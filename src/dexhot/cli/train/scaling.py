@@ -1,6 +1,7 @@
 """Train generalists of more and more demonstrations."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,7 +71,7 @@ def run(args: Scaling) -> None:
     words += ["--countings", *args.countings] if args.countings != Scaling.countings else []
     command = " ".join(words)
     say = lambda what: console.print(what, highlight=False, soft_wrap=True)  # noqa: E731
-    run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+    run_here = partial(run_jobs, workers=args.workers)
     told = run_scaling(source, options, args.out, run_here, args.split, command, say)
     _show(told, args.split, args.json)
     console.print(f"written to {page(told, args.out)}", highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Mine one clip and distil a network from it."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,7 @@ def run(args: Specialist) -> None:
     command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"
     command += f" --searches {args.searches} --seed {args.seed}"
     say = lambda what: console.print(what, highlight=False)  # noqa: E731
-    run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+    run_here = partial(run_jobs, workers=args.workers)
     try:
         found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
     except ValueError as e:  # torch's of weights or options that cannot be
