@@ -94,29 +94,44 @@ def test_a_part_is_cut_from_a_recording_of_one_s_own_alone(tmp_path, lift_clip):
 
 
 class Passing:
-    """Stands for the graph, its runs and their scores: the n-th live run is as `strict` says."""
+    """Stands for the graph, its runs and their scores: the n-th live run is as `strict` says; None: it never tracked.
+    A run that is no success ends as an interrupted one does, with the rig's exit code."""
 
     def __init__(self, monkeypatch, strict):
-        self.arguments, self.strict = [], iter(strict)
+        self.arguments, self.strict = [], list(strict)
         monkeypatch.setattr("dexhot.bringup.graph.plan", lambda graph, arguments, env: self.arguments.append(arguments))
-        monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output, goes_on: 0)
-        monkeypatch.setattr("dexhot.rollouts.live.live_rollout", lambda live: None)
+        monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output, goes_on: int(not self.strict[0]))
+        monkeypatch.setattr("dexhot.rollouts.live.live_rollout", lambda live, part=False: self.run())
         monkeypatch.setattr("dexhot.ros.core.claim.own_domain", lambda: None)
-        found = lambda rollout: type("Score", (), {"metrics": {"success_strict": next(self.strict)}})  # noqa: E731
-        monkeypatch.setattr("dexhot.evaluation.score.rejudge", found)
+        monkeypatch.setattr("dexhot.evaluation.score.rejudge", lambda rollout: rollout)
+
+    def run(self):
+        if (strict := self.strict.pop(0)) is None:
+            raise DexhotError("live-2 holds 0 clips tracked to the end, not 1: tracking never started.")
+        return Judged(strict)
 
 
 def test_a_demonstration_from_video_is_tracked_by_the_camera_and_the_second_time_by_truth(tmp_path, monkeypatch):
     graph = Passing(monkeypatch, [True])
     assert demo_command.tracked(tmp_path, tmp_path / "d.npz", False, camera=True)[2:] == (1, demo_command.CAMERA)
     assert graph.arguments[0]["perception"] == "camera"
-    graph = Passing(monkeypatch, [False, True])
-    runs, loop = demo_command.tracked(tmp_path, tmp_path / "d.npz", False, camera=True)[2:]
-    assert runs == 2 and "perception" not in graph.arguments[1]
-    assert loop.startswith(demo_command.TRUTH) and "camera was not a strict success" in loop
+    for first, how in ((False, "was not a strict success"), (None, "never tracked")):
+        graph = Passing(monkeypatch, [first, True])
+        runs, loop = demo_command.tracked(tmp_path, tmp_path / "d.npz", False, camera=True)[2:]
+        assert runs == 2 and "perception" not in graph.arguments[1]
+        assert loop.startswith(demo_command.TRUTH) and f"camera {how}" in loop
     graph = Passing(monkeypatch, [True])
     assert demo_command.tracked(tmp_path, tmp_path / "d.npz", False)[3] == demo_command.TRUTH
     assert "perception" not in graph.arguments[0]
+
+
+def test_an_interrupted_run_is_judged_and_one_that_never_tracked_twice_is_an_error(tmp_path, monkeypatch):
+    Passing(monkeypatch, [False, False])
+    rollout, live, runs, _ = demo_command.tracked(tmp_path, tmp_path / "d.npz", False)
+    assert not rollout.metrics["success_strict"] and (live.name, runs) == ("live-2", 2)
+    Passing(monkeypatch, [False, None])
+    with pytest.raises(DexhotError, match=r"the live graph died; .*live-2: .*tracking never started"):
+        demo_command.tracked(tmp_path, tmp_path / "d.npz", False)
 
 
 def test_planned_ends_the_demo_on_a_clip_of_a_test_split_that_is_tried_once(tmp_path, monkeypatch, lift_clip):
@@ -130,7 +145,7 @@ def test_planned_ends_the_demo_on_a_clip_of_a_test_split_that_is_tried_once(tmp_
     assert demo_command.held_out(lift_clip) == f"grab/{clip}"
     monkeypatch.setattr(demo_command, "retargeted", lambda trajectory, folder: folder / "reference.npz")
     graph = Passing(monkeypatch, [False, True])
-    monkeypatch.setattr("dexhot.evaluation.score.rejudge", lambda rollout: Judged(next(graph.strict)))
+    monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output, goes_on: 0)
     told = demo_command.planned_on(lift_clip, tmp_path, False)
     assert told["success"] is False and len(graph.arguments) == 1, "no second try"
     assert graph.arguments[0]["controller"] == "planned" and graph.arguments[0]["planning_seconds"] == "10.0"

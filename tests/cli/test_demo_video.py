@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dexhot.cli import demo_command
-from dexhot.cli.demo_command import CAMERA
+from dexhot.cli.demo_command import CAMERA, TRUTH
 from dexhot.data import Evidence, load
 from dexhot.perception.weights import weights_dir
 from dexhot_train.mining import mine
@@ -30,9 +30,11 @@ def empty_cache(hand_landmarks, tmp_path, monkeypatch):
 @pytest.mark.data
 @pytest.mark.timeout(1200)
 def test_from_a_rendered_video_to_a_run_that_is_closed_on_the_camera(empty_cache, ros_domain, tmp_path, monkeypatch):
-    """Only mining's budget is smaller: the pictures of a parametric lift are rendered, seen, fitted, retargeted, mined
-    and tracked. The report shows frames of the fit, and says that they are not real."""
-    monkeypatch.setattr(mine, "MineOptions", partial(mine.MineOptions, worlds=1, trials=2))
+    """The pictures of a parametric lift are rendered, seen, fitted, retargeted, mined and tracked; the report shows
+    frames of the fit, and says that they are not real. Only mining's budget is smaller, still with a robust search:
+    without one the plan is good for the floating hand alone. A host too busy for the camera spoils the first run; then
+    the second must say so."""
+    monkeypatch.setattr(mine, "MineOptions", partial(mine.MineOptions, worlds=2, trials=4))
     told: dict = {}
     monkeypatch.setattr("dexhot.cli.output.print_json", told.update)
     folder = tmp_path / "run"
@@ -44,7 +46,11 @@ def test_from_a_rendered_video_to_a_run_that_is_closed_on_the_camera(empty_cache
     assert {"render", "perceive", "fit", "retarget", "mine", "live", "report"} <= set(told["seconds"])
     first = json.loads((folder / "live-1" / "run.json").read_text())
     assert first["arguments"]["perception"] == "camera"
-    assert code == 0 and told["success"] and told["object_loop"] == CAMERA and told["live_runs"] == 1, told
+    assert code == 0 and told["success"], told
+    if told["live_runs"] == 1:
+        assert told["object_loop"] == CAMERA
+    else:
+        assert told["object_loop"].startswith(f"{TRUTH}; the run that saw the object by its camera")
     caption = (folder / "seen.txt").read_text()
     assert caption.startswith(f"Four frames of {UNREAL}.")
     height, width = np.asarray(Image.open(folder / "seen.png")).shape[:2]

@@ -116,16 +116,18 @@ def run(args: Args) -> int:
     with stages("mine", "actions that make the motion succeed in physics"):
         demonstration = mined(reference, folder, args.seed)
     with stages("live", "tracking it through the ROS 2 graph, recorded"):
-        metrics, live, live_runs, loop = tracked(folder, demonstration, args.view, camera=args.begin is not None)
+        rollout, live, live_runs, loop = tracked(folder, demonstration, args.view, camera=args.begin is not None)
     with stages("report", "what happened"):
         page = reported(live)
     planned = {}
     if args.begin is None:
         with stages("planned", "a clip of the test split: no training, no mining; it plans before the start"):
             planned = {"planned": planned_on(held_out(trajectory), folder, args.view)}
+    metrics, stopped = rollout.metrics, rollout.provenance.get("stopped")
     result = {
         "success": bool(metrics["success_strict"]),
         "clip": trajectory.name,
+        **({"interrupted": stopped} if stopped else {}),
         "T_err_cm": metrics["T_err_cm"],
         "R_err_rad": metrics["R_err_rad"],
         "seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)},
@@ -342,11 +344,10 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     return save(found, folder / "demonstration.npz")
 
 
-def tracked(
-    folder: Path, demonstration: Path, view: bool, camera: bool = False
-) -> tuple[dict[str, Any], Path, int, str]:
-    """The last live run: its metrics, computed from its bag, its folder, its number, and where its object poses came
-    from. A failed run is repeated, then without `camera`: the simulated camera that the object is seen with."""
+def tracked(folder: Path, demonstration: Path, view: bool, camera: bool = False) -> tuple[Any, Path, int, str]:
+    """The last live run: its Rollout, judged from its bag, its folder, its number, and where its object poses came
+    from. A run that fails or is interrupted is repeated, then without `camera`: the simulated camera that the object is
+    seen with. Raises DexhotError where the last one never tracked."""
     import os
 
     from dexhot.bringup import launcher
@@ -364,13 +365,20 @@ def tracked(
         arguments = {"reference": str(demonstration), "record": str(live), "exit_when_done": "true"}
         arguments |= {"perception": "camera"} if loop == CAMERA else {}
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
-        if launcher.run(planned, sys.stderr, goes_on=True):
-            raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
-        metrics = rejudge(live_rollout(live)).metrics
-        if metrics["success_strict"] or attempt == ATTEMPTS:
-            return metrics, live, attempt, loop
-        console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was not a strict success; trying again.[/]")
-        loop = f"{TRUTH}; the run that saw the object by its camera was not a strict success" if camera else TRUTH
+        died = launcher.run(planned, sys.stderr, goes_on=True)  # also where the supervisor interrupts the tracking
+        try:
+            rollout = rejudge(live_rollout(live, part=True))
+            how = "was not a strict success"
+        except DexhotError as e:
+            if attempt == ATTEMPTS:
+                why = "the live graph died" if died else "the live run was not recorded whole"
+                raise DexhotError(f"{why}; its log is above, its run is in {live}: {e}") from e
+            how = "never tracked"
+        else:
+            if rollout.metrics["success_strict"] or attempt == ATTEMPTS:
+                return rollout, live, attempt, loop
+        console.print(f"[yellow]live run {attempt} of {ATTEMPTS} {how}; trying again.[/]")
+        loop = f"{TRUTH}; the run that saw the object by its camera {how}" if camera else TRUTH
     raise AssertionError
 
 
