@@ -11,6 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+EYE = np.eye(3)
+SKEW = np.zeros((3, 3, 3))  # skew(v) = sum_i v_i SKEW_i
+SKEW[0, 2, 1], SKEW[1, 0, 2], SKEW[2, 1, 0] = 1.0, 1.0, 1.0
+SKEW[0, 1, 2], SKEW[1, 2, 0], SKEW[2, 0, 1] = -1.0, -1.0, -1.0
+
 
 @dataclass(frozen=True)
 class Carried:
@@ -26,36 +31,35 @@ class Carried:
 
 def carry(before: np.ndarray, after: np.ndarray, weight: np.ndarray, position: np.ndarray) -> Carried:
     """Contact points (K, 3) m before and after, their weights (K,), the object's position (3,) before."""
-    weight = weight / weight.sum()
-    c0, c1 = weight @ before, weight @ after
+    weight = (weight / weight.sum())[:, None]
+    c0, c1 = (weight * before).sum(0), (weight * after).sum(0)
     r0, b = before - c0, after - c1
-    U, _, Vt = np.linalg.svd((weight[:, None] * r0).T @ b)
+    U, _, Vt = np.linalg.svd((weight * r0).T @ b)
     V = Vt.T
-    if np.linalg.det(U) * np.linalg.det(V) < 0:
+    if np.linalg.det(U @ Vt) < 0:
         V = V * (1.0, 1.0, -1.0)  # a rotation, not a reflection
     Q = V @ U.T
     a, arm = r0 @ Q.T, Q @ (position - c0)
-    L = (weight @ (a * b).sum(1)) * np.eye(3) - (weight[:, None] * a).T @ b
-    inverse = np.linalg.inv(L)
-    turn_after = inverse @ (weight[:, None, None] * skew(a))  # (K, 3, 3)
-    turn_before = -inverse @ (weight[:, None, None] * skew(b)) @ Q
-    lever, eye = skew(arm), weight[:, None, None] * np.eye(3)
-    by_after = np.concatenate([eye - lever @ turn_after, turn_after], axis=1)  # (K, 6, 3)
-    by_before = np.concatenate([-eye @ Q - lever @ turn_before, turn_before], axis=1)
-    columns = 3 * len(weight)
-    return Carried(
-        Q,
-        c0,
-        c1,
-        arm + c1,
-        by_before.transpose(1, 0, 2).reshape(6, columns),
-        by_after.transpose(1, 0, 2).reshape(6, columns),
-    )
+    wa, wb = weight * a, weight * b
+    turned = wb.T @ a
+    inverse = np.linalg.inv(turned.trace() * EYE - turned)
+    # turn_after_k = inverse [w a_k]x and turn_before_k = -inverse [w b_k]x Q are linear in a_k and b_k
+    lever, by_a = skew(arm), inverse @ SKEW
+    by_b = -by_a @ Q
+    by_after, by_before = np.empty((2, 6, len(before), 3))
+    by_after[3:], by_before[3:] = _rows(wa, by_a), _rows(wb, by_b)
+    by_after[:3] = _rows(weight, EYE[None]) - _rows(wa, lever @ by_a)
+    by_before[:3] = _rows(weight, -Q[None]) - _rows(wb, lever @ by_b)
+    return Carried(Q, c0, c1, arm + c1, by_before.reshape(6, -1), by_after.reshape(6, -1))
+
+
+def _rows(points: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """(3, K, 3): the matrix of each point (K, n), sum_n points[k, n] linear[n], its rows first."""
+    out: np.ndarray = points @ linear.reshape(len(linear), 9)
+    return out.reshape(-1, 3, 3).transpose(1, 0, 2)
 
 
 def skew(v: np.ndarray) -> np.ndarray:
     """(..., 3) -> (..., 3, 3): skew(v) u = v x u."""
-    out = np.zeros((*v.shape, 3))
-    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
-    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
-    return out
+    out: np.ndarray = v @ SKEW.reshape(3, 9)
+    return out.reshape(*v.shape, 3)

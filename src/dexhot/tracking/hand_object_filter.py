@@ -8,12 +8,14 @@ will do: a person's 21 keypoints, a robot's links; none at all leaves an object 
 The object's motion is one of three, chosen by what its measured poses did since the last one:
 
 - carried: with the contact points, by Procrustes (contact_dynamics.py). The noise of their motion enters object and
-  hand alike, so a hidden object stays with the hand that is seen; only slip makes it uncertain, as a random walk.
+  hand alike, so a hidden object stays with the hand that is seen; only slip makes it uncertain, as a random walk, a
+  faster one while nobody sees it.
 - rest: where it is.
 - free: constant velocity with white accelerations.
 
-A hidden object keeps the motion that it had. Observations (observations.py) come in any mix, are gated group by group,
-and may be late: the last `memory` seconds are kept and applied again in the order of their stamps.
+A hidden object keeps the motion that it had, unless its last pose had just left its rest, beside a hand: then that hand
+has taken it. Observations (observations.py) come in any mix, are gated group by group, and may be late: the last
+`memory` seconds are kept and applied again in the order of their stamps.
 """
 
 from collections import deque
@@ -44,6 +46,7 @@ Status = Literal["unknown", "tracked", "hidden", "lost"]
 What = Literal["hand", "object"]
 EYE = np.eye(12)
 GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
+SMALL = 6  # rows, up to which NumPy's general solver is as fast as the triangle's
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[[2, 6, 10, 14, 18]] = 0.5  # PIPs
@@ -62,13 +65,15 @@ class HandObjectOptions:
     angular_acceleration: float = 30.0  # rad/s^2 per root Hz
     slip: float = 0.012  # m per root s, of a carried object against the hand
     roll: float = 0.2  # rad per root s
+    unwatched: float = 4.0  # times that variance while the object is hidden: real slip goes on as it began
     rest: float = 0.003  # m per root s, of an object at rest
     rest_turn: float = 0.02  # rad per root s
-    stir: float = 0.08  # root s, more per m/s of the contact points within `reach`: it may just be picked up
-    stir_turn: float = 0.8  # rad root s per m
+    stir: float = 0.12  # root s, more per m/s of the contact points within `reach`: it may just be picked up
+    stir_turn: float = 1.2  # rad root s per m
     reach: float = 0.15  # m from the contact points' centre to the object's origin
     baseline: float = 0.1  # s over which a motion is judged
     evidence: float = 2.0  # log likelihood by which another motion must be better
+    left_rest: float = 10.6  # squared distance of a pose from rest (90 %) from which on the hand has begun to move it
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     motions: tuple[Motion, ...] = ("rest", "carried", "free")  # that the object may have
     pose_gate: float = GATES[6]  # squared Mahalanobis distance of a pose
@@ -142,6 +147,7 @@ class _State:
         self.motion: Motion = motion
         self.candidate: Motion | None = None  # another motion that the last pose was for
         self.anchors: tuple[_State, ...] = ()  # as it was after the last accepted poses
+        self.leaving = False  # the last accepted pose was not where the object was at rest
         self.hand, self.object = LastSeen(), LastSeen()
 
     def copy(self) -> "_State":
@@ -262,8 +268,7 @@ class HandObjectFilter:
             before = s.hand if what == "hand" else s.object
             if not before.started or before.rejected >= self.options.confused_after:
                 return False  # what is only uncertain is still corrected by what it cannot be started from
-        if isinstance(observation, SeenPose):
-            self._choose_motion(s, observation)
+        leaving = isinstance(observation, SeenPose) and self._choose_motion(s, observation)
         rows = observation.rows(s)
         inside = _update(s, rows, self._gates[rows.size])
         accepted = bool(inside.any())
@@ -274,6 +279,7 @@ class HandObjectFilter:
         if accepted:
             setattr(s, what, LastSeen(True, s.stamp, 0, seen.restarts))
             if isinstance(observation, SeenPose):
+                s.leaving = leaving
                 self._remember(s)
         elif len(inside):
             setattr(s, what, seen._replace(rejected=seen.rejected + 1))
@@ -380,7 +386,9 @@ class HandObjectFilter:
             P[n:at, n:at] += dt * A
             s.P = P
         if s.object.started:
-            if s.motion == "carried":
+            if s.leaving and s.motion != "carried" and stamp - s.object.accepted > self.options.hidden_after:
+                self._taken(s)
+            elif s.motion == "carried":
                 self._carried(s, self._carry(x0, s.keypoints, s), before.P, dt)
             else:
                 self._alone(s, dt)
@@ -407,7 +415,8 @@ class HandObjectFilter:
         cross[:, :n] += dt**3 / 3 * noise
         cross[:, n:] += dt**2 / 2 * noise
         own = old[:, :at] @ hand.T + old[:, at : at + 6] @ turn.T + dt**3 / 3 * noise @ c.by_after.T
-        own[np.arange(6), np.arange(6)] += dt * np.repeat([o.slip**2, o.roll**2], 3)
+        growth = o.unwatched if s.stamp - s.object.accepted > o.hidden_after else 1.0
+        own[np.arange(6), np.arange(6)] += growth * dt * np.repeat([o.slip**2, o.roll**2], 3)
         # the twist is the contact points'
         speed = s.P[:at, n:at] @ c.by_after.T  # (2n, 6): hand now against twist
         own_speed = cross[:, n:at] @ c.by_after.T
@@ -420,6 +429,37 @@ class HandObjectFilter:
         P[at + 6 :, at + 6 :] = c.by_after @ speed[n:] + np.diag([0.05**2] * 3 + [0.5**2] * 3)
         s.p, s.q = c.position, _turned(c.turn, s.q)
         s.twist = c.by_after @ s.velocities.ravel()
+
+    def _taken(self, s: _State) -> None:
+        """A hidden object that had left its rest, beside a hand, went with it, from where it was last seen."""
+        a, at, o = s.anchors[-1], 2 * s.keypoints.size, self.options
+        s.leaving = False
+        if not self._at_hand(s):
+            return
+        carried = self._carry(a.keypoints, s.keypoints, s, a.p)
+        dt = s.stamp - a.stamp
+        noise = dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
+        n = s.keypoints.size
+        block = a.P[at : at + 6, at : at + 6] + noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
+        self._begin(s, "carried", (carried.position, _turned(carried.turn, a.q), block))
+        s.twist = carried.by_after @ s.velocities.ravel()
+
+    def _at_hand(self, s: _State) -> bool:
+        """Whether a hand is near enough to carry the object."""
+        if not s.hand.started or self._status(s, "hand") == "lost" or len(s.keypoints) < 3:
+            return False
+        near = s.weight @ s.keypoints / s.weight.sum() - s.p
+        return bool(near @ near < self.options.reach**2) and self._touches(s)
+
+    def _begin(self, s: _State, motion: Motion, where: tuple[np.ndarray, single.Quaternion, np.ndarray]) -> None:
+        """Another motion, from position, rotation and their covariance (6, 6)."""
+        s.motion, s.candidate, s.anchors = motion, None, ()
+        s.p, s.q, block = where
+        at, P = 2 * s.keypoints.size, s.P.copy()
+        P[at:], P[:, at:] = 0.0, 0.0
+        P[at : at + 6, at : at + 6] = block
+        P[at + 6 :, at + 6 :] = np.diag([0.25] * 3 + [4.0] * 3)
+        s.P = P
 
     def _alone(self, s: _State, dt: float) -> None:
         """At rest, or with constant velocity."""
@@ -476,12 +516,12 @@ class HandObjectFilter:
             distance = self._surface(single.transform(single.inverse(np.concatenate([s.p, s.q])), s.keypoints))
             s.weight = self._weight * (np.exp(-((np.maximum(distance, 0.0) / self.options.touch) ** 2)) + 0.01)
 
-    def _choose_motion(self, s: _State, seen: SeenPose) -> None:
+    def _choose_motion(self, s: _State, seen: SeenPose) -> bool:
         """Compare the measured pose with where each motion would have brought the object since `baseline` ago. Rest and
         carried have one covariance, so that a hand that does not move decides nothing; free costs its own. What no
-        motion explains is an outlier, unless the next pose says so too."""
+        motion explains is an outlier, unless the next pose says so too. True for a pose that is not one of rest."""
         if len(self.options.motions) == 1 or not s.anchors or s.stamp <= s.anchors[0].stamp:
-            return
+            return s.leaving
         a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
         dt = s.stamp - a.stamp
         start = a.P[at : at + 6, at : at + 6]
@@ -509,26 +549,23 @@ class HandObjectFilter:
             distance[name] = float(residual @ np.linalg.solve(S, residual))
             fit[name] = -0.5 * (distance[name] + float(np.linalg.slogdet(S)[1]))
         chosen = max(fit, key=fit.__getitem__)
+        leaving = distance["rest"] > o.left_rest
         if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
             s.candidate = None
-            return
+            return leaving
         if chosen != s.candidate and (chosen == "free" or distance[chosen] > GATES[6]):
             s.candidate = chosen
-            return
+            return leaving
         # the motion changed meanwhile: the object is where the new one brings it
-        s.motion, s.candidate, s.anchors = chosen, None, ()
-        s.p, s.q, block = ways[chosen]
+        where = ways[chosen]
         if distance[chosen] > GATES[6]:  # or where it was seen, if no motion explains that
             pose = nearest_equivalent(s.symmetry, seen.pose, s.q)
-            s.p, s.q, block = pose[:3], single.normalise(pose[3:]), 4.0 * seen.covariance
-        P = s.P.copy()
-        P[at:], P[:, at:] = 0.0, 0.0
-        P[at : at + 6, at : at + 6] = block
-        P[at + 6 :, at + 6 :] = np.diag([0.25] * 3 + [4.0] * 3)
-        s.P = P
+            where = pose[:3], single.normalise(pose[3:]), 4.0 * seen.covariance
+        self._begin(s, chosen, where)
         s.twist = np.zeros(6) if chosen == "rest" else a.twist
         if carried is not None and chosen == "carried":
             s.twist = carried.by_after @ s.velocities.ravel()
+        return leaving
 
     def _touches(self, s: _State) -> bool:
         """Whether at least two contact points are at the surface; without a surface they may be."""
@@ -578,7 +615,7 @@ def _correct(s: _State, PH: np.ndarray, S: np.ndarray, residual: np.ndarray, gat
     size = len(s.P)
     right = np.empty((len(S), size + 1))
     right[:, :size], right[:, size] = PH.T, residual
-    solved = np.linalg.solve(np.linalg.cholesky(S), right)
+    solved = _forward(np.linalg.cholesky(S), right)
     W, white = solved[:, :size], solved[:, size]
     if white @ white > gate:
         return False
@@ -592,6 +629,17 @@ def _correct(s: _State, PH: np.ndarray, S: np.ndarray, residual: np.ndarray, gat
     s.p, s.twist = s.p + dx[at : at + 3], s.twist + dx[at + 6 :]
     s.q = single.normalise(single.multiply(single.exp(dx[at + 3 : at + 6].tolist()), s.q))
     return True
+
+
+def _forward(L: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """L^-1 right of a lower triangle (m, m); `right` (m, n) may be overwritten. Over a hand's rows the general solver
+    would take longer than all the rest of the correction."""
+    if len(L) <= SMALL:
+        return np.linalg.solve(L, right)
+    from scipy.linalg.blas import dtrsm  # SciPy, which an object alone does without
+
+    solved: np.ndarray = dtrsm(1.0, L.T, right.T, side=1, overwrite_b=1)  # X L^T = right^T, in Fortran's order
+    return solved.T
 
 
 def _turned(turn: np.ndarray, q: single.Quaternion) -> single.Quaternion:
