@@ -131,6 +131,17 @@ def test_out_of_reach_fails_both_worlds_of_the_arm(shipped, setup, monkeypatch):
     assert all("out of the arm's reach" in light.why for light in found.lights[3:])
 
 
+@pytest.mark.parametrize("frames", [6, 18])
+def test_a_jammed_finger_that_the_supervisor_would_stop_fails_on_the_arm(nominal, setup, frames):
+    command = nominal.command.copy()
+    command[30 : 30 + frames, -1] = nominal.q[30 : 30 + frames, -1] - 1.25
+    jammed = replace(nominal, command=command, kind="arm")
+    found = play_panel(PanelMotion(lambda *_: nominal, lambda *_: jammed), setup)
+    assert [light.passed for light in found.lights[3:]] == [frames < 12] * 2, "0.2 s"
+    if frames > 12:
+        assert found.lights[3].why == "the supervisor would stop it: thumb_dip has a tracking error of 1.25 rad"
+
+
 def test_the_palm_is_where_the_world_has_it(shipped, setup, monkeypatch):
     """The rig's own kinematics do not know of it: they place the palm as if it were at its mount."""
     worlds, build = [], arm.EmbeddedWorld

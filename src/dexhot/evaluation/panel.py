@@ -1,6 +1,7 @@
 """The panel: one verdict from the nominal world and five others, so that no success depends on one contact model.
 
-A motion succeeds when it is strict in the nominal world and in at least `NEEDED` of the five worlds of `PANEL`.
+A motion succeeds when it is strict in the nominal world and in at least `NEEDED` of the five worlds of `PANEL`. On the
+arm rig it fails too where the live graph's supervisor would stop it: a jammed finger, a joint beyond its limit.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from dexhot.metrics.rollout import compute
 from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_controller, run_floating
+from dexhot.safety.joint_watch import finger_problem
 from dexhot.simulation.perturbation import variant
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.setup import Setup
@@ -140,12 +142,20 @@ def _failures(runs: Iterable[Run], setup: Setup) -> Iterator[str]:
         except UnreachableError as unreachable:
             yield f"out of the arm's reach: {unreachable}"
             continue
+        where = f"palm {told}: " if told else ""
         metrics = compute(rollout, setup.asset, setup.hand)
         if not metrics["success_strict"]:
             failed = [v for v in judge(metrics) if v.id in STRICT and v.passed is False]
-            yield (f"palm {told}: " if told else "") + ", ".join(
+            yield where + ", ".join(
                 f"{v.name.lower()} {with_unit(v.text, v.unit)} (limit {v.limit_text})" for v in failed
             )
+        elif rollout.kind == ARM and (problem := _stopped(rollout, setup)):
+            yield f"{where}the supervisor would stop it: {problem}"
+
+
+def _stopped(rollout: Rollout, setup: Setup) -> str:
+    """Why the supervisor of the live graph would interrupt a run on the arm, "" if it would not."""
+    return finger_problem(setup.hand.name, rollout.time, rollout.q[:, 6:], rollout.command[:, 6:])
 
 
 def _light(name: str, failures: Iterator[str]) -> Light:

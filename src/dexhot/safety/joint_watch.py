@@ -44,6 +44,15 @@ class JointBounds:
     patience: float = 0.2
 
 
+@dataclass(frozen=True)
+class HandBounds(JointBounds):
+    """Of the fingers, unless the supervisor is told otherwise: squeezing causes a smaller error."""
+
+    divergence: float = 1.2
+    margin: float = 0.2
+    strain_time: float = 20.0
+
+
 class JointWatch:
     """Monitors a joint group of the joint table, e.g. "fr3"."""
 
@@ -76,3 +85,14 @@ class JointWatch:
             name = self.names[int(strain.argmax())]
             return Event.STRAINED, f"{name} has been torque-saturated for {self.bounds.strain_time:g} s"
         return None
+
+
+def finger_problem(robot: str, time: np.ndarray, q: np.ndarray, command: np.ndarray) -> str:
+    """Why the supervisor would stop a hand at positions q (T, n) rad under a command (T, n) rad, at times (T,) s; "" if
+    it would not. Torques are not looked at."""
+    watch = JointWatch(robot, HandBounds())
+    for stamp, measured, commanded in zip(time, q, command):
+        watch.commanded(commanded)
+        if problem := watch.see(float(stamp), measured, np.zeros(len(measured))):
+            return problem[1]
+    return ""
