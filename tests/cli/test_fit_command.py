@@ -87,6 +87,13 @@ def test_what_cannot_be_fitted_is_reported(lift_clip, tmp_path, capsys, monkeypa
     assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
 
 
+def test_evidence_in_place_of_its_recording_is_told_where_it_belongs(tmp_path, capsys):
+    seen = tmp_path / "block.evidence.npz"
+    save(Evidence("block", np.zeros(1), np.zeros((1, 4, 4), np.uint8), {}, {}, np.full((1, 7), np.nan)), seen)
+    assert main(["fit", str(seen)]) == 1
+    assert f"`dexhot fit RECORDING --evidence {seen}`" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_clip_is_not_replaced_by_its_own_fit(lift_clip, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = save(lift_clip, f"{lift_clip.name.rpartition('/')[2]}.fit.npz")  # the default of --out

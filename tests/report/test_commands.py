@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dexhot.cli import report_command
 from dexhot.report.commands import commands
 from report_samples import lift_rollout
 
@@ -63,3 +64,11 @@ def test_every_command_is_one_that_the_command_line_parses(tmp_path):
         assert program == "dexhot"
         if name in args:
             tyro.cli(args[name], args=words)
+
+
+def test_the_picture_beside_a_run_is_the_demo_s_only_with_its_caption(tmp_path):
+    """The documented `dexhot perceive --picture seen.png` writes one of that name beside the user's run."""
+    (tmp_path / "seen.png").touch()
+    assert report_command._seen(tmp_path / "run") is None
+    (tmp_path / "seen.txt").write_text("Four frames.\n")
+    assert report_command._seen(tmp_path / "run") == (tmp_path / "seen.png", "Four frames.")

@@ -313,6 +313,11 @@ def _fit_clip(args: Args) -> None:
     if args.side == "both":
         raise DexhotError("--side both belongs to a recording and --recipe homan; a keypoint file has one hand.")
     path = Path(args.clip)
+    if path.is_file() and kind_of(path) == "dexhot/evidence":
+        raise DexhotError(
+            f"{path} is what `dexhot perceive` saw; it is fitted with its recording: `dexhot fit RECORDING --evidence "
+            f"{path}`."
+        )
     trajectory = None
     if path.suffix in (".npy", ".npz") and (path.suffix == ".npy" or kind_of(path) is None):
         sightings, time = read_keypoints(path)

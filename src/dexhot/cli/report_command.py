@@ -93,7 +93,8 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
 def _seen(source: Path) -> tuple[Path, str] | None:
     """What `dexhot demo --from` left beside the runs: the picture of the fit, and its caption."""
     picture = source.parent / SEEN
-    return (picture, picture.with_suffix(".txt").read_text().strip()) if picture.is_file() else None
+    caption = picture.with_suffix(".txt")  # without it, it is a picture of the user's own by that name
+    return (picture, caption.read_text().strip()) if picture.is_file() and caption.is_file() else None
 
 
 def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
