@@ -532,7 +532,12 @@ def test_a_real_robots_camera_is_not_drawn(cache):
 
 @pytest.mark.parametrize(
     "given, why",
-    [({"camera_pose": "1 2 3"}, "camera_pose must be"), ({"object": "grab/nothing"}, "no object named 'grab/nothing'")],
+    [
+        ({"camera_pose": "1 2 3"}, "camera_pose must be"),
+        ({"object": "grab/nothing"}, "no object named 'grab/nothing'"),
+        ({"prompt": "object:1,2"}, "name it with object:="),
+        ({"prompt": "right:1,2", "object": "lift_box"}, "prompt must be object:U,V"),
+    ],
 )
 def test_watch_refuses_a_wrong_place_and_an_unknown_object_before_anything_starts(given, why, hand_landmarks):
     with pytest.raises(DexhotError, match=why):

@@ -248,6 +248,13 @@ def test_the_keypoints_are_those_of_a_hand_of_the_operators_size_where_one_is_fi
         assert np.median(off) < 0.012 and (node._latencies.keys() >= {"fit"})
 
 
+@pytest.mark.parametrize("prompt, why", [("object:1,2", "give the object, too"), ("here", "is not NAME:U,V")])
+def test_a_prompt_belongs_to_an_object(bench, capfd, prompt, why):
+    OneHand.rows = []
+    node = bench.start(OneHand(), hands="right", object="", prompt=prompt)
+    assert node.state == "unconfigured" and why in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     "given", [{"fit": "right", "depth": False}, {"fit": "left", "hands": "right"}, {"fit": "right", "hands": "none"}]
 )

@@ -21,7 +21,7 @@ from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
 from dexhot.perception.perceive import LABEL, OBJECT, RIGHT, TABLE, in_space
 from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
-from dexhot.perception.segmentation import ModelMask, hand_mask
+from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
 
 REACH = 0.08  # diameters from the surface within which a point says something about the pose
 INDEPENDENT = 30.0  # points
@@ -35,8 +35,8 @@ SEARCHED = 15  # images between searches where there are guesses: a search delay
 class LiveTrack(ObjectTrack):
     """The object in front of one camera; give the guesses of each image before it."""
 
-    def __init__(self, model: RigidModel, mask: ModelMask):
-        super().__init__(model, mask)
+    def __init__(self, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
+        super().__init__(model, mask, prompt)
         self.guesses: Sequence[np.ndarray] = ()  # (7,) camera_T_mesh each, the best first
 
     def know_table(self, camera_T_world: np.ndarray, height: float) -> None:
@@ -123,8 +123,10 @@ class LiveEyes:
         sides: Sequence[str] = ("right", "left"),
         robot: RobotMask | None = None,
         palm_length: float = 0.0,
+        prompt: np.ndarray | None = None,
     ):
-        """`palm_length`: m; if given, every keypoint has a place in space (hand_scale.py)."""
+        """`palm_length`: m; if given, every keypoint has a place in space (hand_scale.py). `prompt`: clicks (N, 2) or a
+        box (4,) on the object in the first image, px. Raises DexhotError for one that is not inside the image."""
         self.palm_length = palm_length
         self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
         self.track: LiveTrack | None = None
@@ -132,7 +134,9 @@ class LiveEyes:
         self.number = 0
         if asset is not None:
             model = rigid_model(asset.vertices, asset.faces, asset.name)
-            self.track = LiveTrack(model, ModelMask(camera, asset.vertices, asset.faces))
+            if prompt is not None:
+                check_inside(prompt, camera.width, camera.height)
+            self.track = LiveTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
 
     def look(
         self,

@@ -25,6 +25,7 @@ ARGUMENTS = (
         "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
     ),
     Argument.of("fitting", "object"),
+    Argument.of("perception", "prompt"),
     Argument.of("fitting", "side"),
     Argument.of("fitting", "recipe"),
     CAMERA_NAMESPACE,
@@ -63,6 +64,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     camera = arguments["camera"]
     if camera != "running":
         camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace"))))
+    if arguments["prompt"]:
+        check_prompt(arguments["prompt"], arguments["object"])
     if arguments["object"]:
         load_symmetry(arguments["object"])
     check_models(arguments["recipe"])
@@ -86,6 +89,18 @@ def check_models(recipe: str) -> None:
     live_recipe(recipe)
     for name in HAND_LANDMARKS:
         hand_landmark_file(name)
+
+
+def check_prompt(prompt: str, name: str) -> None:
+    """Raise GraphError for a prompt that is none, or that belongs to no object."""
+    from dexhot.perception.prompts import object_prompt
+
+    if not name:
+        raise GraphError("prompt says where an object is: name it with object:=.")
+    try:
+        object_prompt(prompt)
+    except DexhotError as e:
+        raise GraphError("prompt must be object:U,V (a click) or object:U0,V0,U1,V1 (a box), px.") from e
 
 
 def check_place(place: str) -> None:

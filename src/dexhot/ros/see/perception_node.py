@@ -25,6 +25,7 @@ from dexhot.geometry.poses import compose, matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.perception.live import LiveEyes, LiveImage
+from dexhot.perception.prompts import object_prompt
 from dexhot.perception.protocols import HandKeypoints
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.robots.arm import FR3_JOINTS
@@ -70,6 +71,9 @@ class PerceptionNode(DexhotNode):
         self.find_hands = self.hand_finder()
         if self.asset is None and not self.sides:
             raise DexhotError("there is nothing to look for: give an object, or hands:=right, left or both.")
+        self.prompt = object_prompt(self.p.prompt) if self.p.prompt else None
+        if self.prompt is not None and self.asset is None:
+            raise DexhotError("prompt says where an object is: give the object, too.")
         if not self.p.depth and (self.asset is not None or self.robot is not None):
             raise DexhotError("an object or the robot is seen by depth only: set depth:=true, with a depth camera.")
         if self.p.fit != "none" and not (self.p.depth and self.p.fit in self.sides):
@@ -148,13 +152,17 @@ class PerceptionNode(DexhotNode):
         return see
 
     def make_eyes(self, pair: ImagePair) -> LiveEyes:
-        """For the camera of `pair`. Raises RefusedError where a robot's camera has no known place."""
+        """For the camera of `pair`. Raises RefusedError where a robot's camera has no known place, or for a prompt that
+        is not inside the image."""
         robot = None
         if self.robot is not None:
             robot = RobotMask(self.robot, pair.camera, self.world_T_camera(pair))
         hands = self.find_hands() if self.find_hands is not None else None
         palm = self.p.palm_length if self.p.fill else 0.0
-        eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot, palm)
+        try:
+            eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot, palm, self.prompt)
+        except DexhotError as e:
+            raise RefusedError(str(e)) from e
         if robot is not None and self.table is not None and eyes.track is not None:
             eyes.track.know_table(robot.camera_T_world, self.table)
         return eyes
