@@ -1,6 +1,7 @@
 """A person's hand and an object in the browser, as they are seen and filtered."""
 
 import time
+from collections import deque
 
 import numpy as np
 from nav_msgs.msg import Odometry
@@ -19,6 +20,9 @@ from dexhot.view.player import new_server
 from dexhot.view.watch import POSE, WatchSnapshot, WatchView
 
 SLOP = 0.02  # s between an image and the depth shown with it
+KEPT = 16  # images that wait for their labels
+SAME = 0.001  # s, largest difference of an image's stamp and its labels'
+SILENT = 0.5  # s without labels after which images are shown without
 
 
 class WatchViewerNode(DexhotNode):
@@ -46,6 +50,7 @@ class WatchViewerNode(DexhotNode):
     def start(self) -> None:
         self.pairs.restart()
         self.newest = WatchSnapshot()
+        self.recent: deque[ImagePair] = deque(maxlen=KEPT)
         self.heard: dict[str, float] = {}  # what -> monotonic time
         self.drawn = 0.0  # of the last news that was drawn
 
@@ -55,11 +60,23 @@ class WatchViewerNode(DexhotNode):
             del self.server
 
     def on_images(self, pair: ImagePair) -> None:
-        self.newest.color, self.newest.depth, self.newest.camera = pair.color, pair.depth, pair.camera
-        self.heard["images"] = time.monotonic()
+        """An image waits for its labels, so that what moves fast is not shown beside them."""
+        self.recent.append(pair)
+        now = time.monotonic()
+        if now - self.heard.get("labels", -np.inf) > SILENT:
+            self.picture(pair, None)
+        self.heard["images"] = now
 
     def on_labels(self, message: Image) -> None:
-        self.newest.labels = read_image(message)
+        labels, stamp = read_image(message), messages.seconds(message.header.stamp)
+        seen = next((pair for pair in self.recent if abs(pair.stamp - stamp) < SAME), None)
+        if seen is not None:
+            self.picture(seen, labels)
+            self.heard["labels"] = time.monotonic()
+
+    def picture(self, pair: ImagePair, labels: np.ndarray | None) -> None:
+        new = self.newest
+        new.color, new.depth, new.camera, new.labels = pair.color, pair.depth, pair.camera, labels
 
     def on_hand(self, message: PointCloud2) -> None:
         rows = read_cloud(message, FIT_FIELDS)
