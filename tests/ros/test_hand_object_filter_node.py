@@ -241,6 +241,24 @@ def test_a_persons_fitted_hand_is_filtered_and_published_in_the_world_with_its_s
     assert clouds[-1].header.frame_id == "world" and 0.001 < rows[:, 3].mean() < 0.01
 
 
+THERE = np.array([0.05, 0.0, 0.6, 1.0, 0.0, 0.0, 0.0])
+
+
+def test_an_object_that_comes_back_without_a_hand_is_taken_again(person):
+    """Nobody was in view for longer than a pose may be ahead of a robot's states."""
+    node, _ = person
+    states: list[Odometry] = []
+    node.publisher.publish = states.append
+    node.on_fit(hand(0))
+    for at in (BEGIN, BEGIN + 3.0, node.now()):
+        header = Header(stamp=messages.to_stamp(at), frame_id=FRAME)
+        node.on_fitted_object(messages.stamped_pose(header, THERE, np.diag([1e-5] * 3 + [1e-3] * 3)))
+        assert messages.seconds(states[-1].header.stamp) == pytest.approx(at, abs=1e-6)
+    header = Header(stamp=messages.to_stamp(node.now() + 2.0), frame_id=FRAME)
+    with pytest.raises(RefusedError, match="ahead of this clock"):
+        node.on_fitted_object(messages.stamped_pose(header, THERE, np.diag([1e-5] * 3 + [1e-3] * 3)))
+
+
 def test_a_fitted_hand_that_is_not_finite_is_refused(person):
     node, clouds = person
     with pytest.raises(RefusedError, match="not finite"):

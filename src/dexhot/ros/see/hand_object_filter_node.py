@@ -250,8 +250,10 @@ class HandObjectFilterNode(DexhotNode):
         """The pose in the world. Raises RefusedError, and keeps it as the reason."""
         stamp = messages.seconds(message.header.stamp)
         try:
-            if self.tick and stamp - self.tick > FUTURE:
-                raise RefusedError(f"a pose is stamped {stamp - self.tick:.3g} s ahead of the hand's states.")
+            # a robot's states keep the time; a person may be away while the object moves on
+            newest, whose = (self.now(), "this clock") if self.points is None else (self.tick, "the hand's states")
+            if newest and stamp - newest > FUTURE:
+                raise RefusedError(f"a pose is stamped {stamp - newest:.3g} s ahead of {whose}.")
             pose, covariance = self.frames.to_world(message.header.frame_id, *messages.read_object_pose(message), stamp)
             self.refused = ""
             return SeenPose(messages.near(pose), covariance if covariance.any() else DEFAULT)
