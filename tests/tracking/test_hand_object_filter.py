@@ -385,6 +385,16 @@ def test_an_object_hidden_as_it_leaves_its_rest_goes_with_a_hand_that_is_there()
     assert f._predicted(s, s.stamp + 0.2).motion == "rest", "the hand is not there"
 
 
+def test_free_flight_beside_a_hand_does_not_outlast_a_missed_picture():
+    """Its uncertainty would count as a loss before the next one; a robot's run ended with that."""
+    s = held()._state.copy()
+    s.motion, s.leaving = "free", True
+    f = HandObjectFilter()
+    assert f._predicted(s, s.stamp + 0.04).motion == "free"
+    taken = f._predicted(s, s.stamp + 0.07)
+    assert taken.motion == "carried" and np.sqrt(taken.P[126, 126]) < 0.03
+
+
 def test_a_hand_that_passes_leaves_an_object_at_rest():
     f = HandObjectFilter()
     for k in range(15):

@@ -197,7 +197,6 @@ def _evaluate_controller(args: Args) -> None:
 
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
-    from dexhot.data.disk import check_folder
     from dexhot.data.files import load
     from dexhot.data.types import PriorCard
     from dexhot.errors import DexhotError
@@ -234,12 +233,21 @@ def _evaluate_controller(args: Args) -> None:
         raise DexhotError("--reference is made already: leave out --dataset, --hand, --profile and --plain.")
     if args.report and args.reference is not None:
         raise DexhotError("--report shows clips of a split; leave out --reference.")
-    folder = check_folder(args.report, "--report") if args.report else None
+    folder = None
+    if args.report:
+        from dexhot.report.gallery import check_gallery
+
+        folder = check_gallery(args.report)
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
         load(prior_files(args.prior)[1], PriorCard)  # refused before the work if it is not one
+    baselines = args.baselines
+    if args.demonstrations:
+        if not Path(args.demonstrations).is_dir():
+            raise DexhotError(f"--demonstrations {args.demonstrations} is no folder.")
+        baselines = tuple(dict.fromkeys((*baselines, "demonstration")))
     policy, feedback = (_network(path) for path in (args.file, args.feedback))
     policies = named_policies(args.policies)
     check_names(args.baselines, tuple(name for name, _ in policies))
@@ -248,7 +256,8 @@ def _evaluate_controller(args: Args) -> None:
         servo_profile(args.profile)
     dataset = args.dataset.replace("-", "_")
     named_splits = dataset_splits(dataset)
-    clips = clips_named(args.split, list(args.clips) or None, named_splits)
+    chosen = [clip.removeprefix(f"{dataset}/") for clip in args.clips]
+    clips = clips_named(args.split, chosen or None, named_splits)
     budget = args.planning_seconds, args.planning_rollouts
     options = EvaluationOptions(
         args.controller or "policy",
@@ -259,7 +268,7 @@ def _evaluate_controller(args: Args) -> None:
         arm=args.arm,
         policy=policy,
         feedback=feedback,
-        baselines=args.baselines,
+        baselines=baselines,
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
         panel=args.panel,
         scores=args.scores,

@@ -136,19 +136,22 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def kind_of(path: Path) -> str | None:
-    """Kind of a file written by dexhot: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture"; None: not
-    ours. Only the header is read: a damaged file still counts as ours."""
+    """Kind of a file written by dexhot: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture" or
+    "dexhot/page"; None: not ours. Only the header is read: a damaged file still counts as ours."""
     try:
         if path.suffix == ".npz":
             return str(header(path)["schema"])
         if path.suffix == ".png":
             return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
+        if path.suffix == ".html":
+            return "dexhot/page" if PAGE_MARK in path.read_text(errors="replace")[:4096] else None
         found = json.loads(path.read_text())
         return str(found["schema"]) if "schema" in found else f"dexhot/bench {found['bench']}"
     except UNREADABLE:
         return None
 
 
+PAGE_MARK = '<meta name="generator" content="dexhot">'
 PICTURE_MARK = b"Software\0dexhot"  # PNG text chunk in our pictures
 PICTURE_METADATA = {"Software": "dexhot"}
 

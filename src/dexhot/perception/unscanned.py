@@ -23,7 +23,7 @@ from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose, transform
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume, zero_level
 from dexhot.perception.object_pose import points_in
-from dexhot.perception.segmentation import candidates, marks, prompted
+from dexhot.perception.segmentation import candidates, check_inside, marks, prompted
 
 SHAPES = ("box", "cylinder", "lying-cylinder", "sphere")
 REST_FRAMES = 10  # whose points are put together
@@ -174,6 +174,7 @@ def _first_mask(
         hidden = np.isin(evidence.labels[0], (1, 3))
     regions = candidates(camera, depth, hidden, plane, TYPICAL)
     if prompt is not None:
+        check_inside(prompt, camera.width, camera.height)
         u, v = marks(prompt)[0].astype(int)
         marked = [mask for mask in regions if mask[v, u]]
         return marked[0] if marked else prompted(depth, prompt) & _above(camera, depth, plane)

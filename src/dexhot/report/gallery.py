@@ -10,8 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dexhot.data.files import write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import kind_of, write_text
 from dexhot.data.types import Rollout
+from dexhot.errors import DexhotError
 from dexhot.evaluation.controllers import (
     ERRORS,
     EvaluationOptions,
@@ -55,6 +57,13 @@ def failure(clip: str, name: str, options: EvaluationOptions) -> tuple[Rollout, 
         if failed or not rollout.metrics["success_strict"]:
             return rollout, "nominal world" if k == 0 else f"perturbed world {k}"
     return None
+
+
+def check_gallery(folder: Path) -> Path:
+    """`folder`, if the page can be written into it. Raises DexhotError where a page that is not ours is there."""
+    if (folder / PAGE).exists() and kind_of(folder / PAGE) != "dexhot/page":
+        raise DexhotError(f"{folder / PAGE} is a file that dexhot did not write: give another --report.")
+    return check_folder(folder, "--report")
 
 
 def write_gallery(

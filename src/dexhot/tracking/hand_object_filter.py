@@ -68,8 +68,8 @@ class HandObjectOptions:
     unwatched: float = 4.0  # times that variance while the object is hidden: real slip goes on as it began
     rest: float = 0.003  # m per root s, of an object at rest
     rest_turn: float = 0.02  # rad per root s
-    stir: float = 0.12  # root s, more per m/s of the contact points within `reach`: it may just be picked up
-    stir_turn: float = 1.2  # rad root s per m
+    stir: float = 0.08  # root s, more per m/s of the contact points within `reach`: it may just be picked up
+    stir_turn: float = 0.8  # rad root s per m
     reach: float = 0.15  # m from the contact points' centre to the object's origin
     baseline: float = 0.1  # s over which a motion is judged
     evidence: float = 2.0  # log likelihood by which another motion must be better
@@ -79,6 +79,7 @@ class HandObjectOptions:
     pose_gate: float = GATES[6]  # squared Mahalanobis distance of a pose
     memory: float = 0.5  # s that an observation may be late
     hidden_after: float = 0.1  # s without an accepted observation
+    flight: float = 0.05  # s without one after which a free object beside a hand is taken to be in it
     first_speed: float = 1.0  # m/s
     first_sigma: float = 0.04  # m, added to the first sight of a hand: any keypoint of it may be an outlier
     confused_after: int = 3  # rejections in a row by which a keypoint, the hand or the object is lost
@@ -386,7 +387,9 @@ class HandObjectFilter:
             P[n:at, n:at] += dt * A
             s.P = P
         if s.object.started:
-            if s.leaving and s.motion != "carried" and stamp - s.object.accepted > self.options.hidden_after:
+            # free flight beside a hand is soon over, and too uncertain to wait for the next picture
+            wait = self.options.flight if s.motion == "free" else self.options.hidden_after
+            if s.leaving and s.motion != "carried" and stamp - s.object.accepted > wait:
                 self._taken(s)
             elif s.motion == "carried":
                 self._carried(s, self._carry(x0, s.keypoints, s), before.P, dt)

@@ -41,8 +41,10 @@ def fit_prior(options: PriorOptions, run: Run, command: str, folder: Path | None
     that survives."""
     if options.kind not in PRIORS:
         raise NotFoundError("kind of prior", options.kind, PRIORS)
+    if (count := len(clips_for(options.tries))) < 2:
+        raise DexhotError(f"a prior needs at least 2 clips, not {count}.")
     found, lost = collect(options.tries, run, folder)
-    used, count = [clip for clip in found if clip.kept], len(clips_for(options.tries))
+    used = [clip for clip in found if clip.kept]
     if len(used) < 2:
         why = f"; {next(iter(lost.values()))}" if lost else ""
         raise DexhotError(f"{len(used)} of {count} clips have a plan that survives, a prior needs 2{why}.")

@@ -124,6 +124,8 @@ def tried(job: tuple[str, TryOptions, Path]) -> ClipTries:
         if found.survived >= options.keep:
             survivors.append(found.plan)
     plan = np.mean(survivors, axis=0) if survivors else np.zeros(space.size)
+    if not rows:
+        raise DexhotError(f"{options.rollouts} rollouts are too few for a single round of tries: give --rollouts more.")
     plans, world, cost, strict = (np.concatenate(column) for column in zip(*rows))
     features = plan_features(reference, setup.asset)
     tries = ClipTries(name, setup.asset.name, features, plan, len(survivors), plans, world, cost, strict)

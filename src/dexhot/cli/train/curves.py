@@ -18,6 +18,8 @@ class Curves:
     demonstrations that it was trained on, whose control steps are counted first."""
     out: Annotated[Path, shown("FILE")] = Path("curves.html")
     """Page (.html) or picture (.png) to write. Missing folders are created."""
+    force: bool = False
+    """Overwrite a file that is not an earlier figure."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -25,11 +27,13 @@ class Curves:
 def run(args: Curves) -> None:
     """Draw them, and tell the last values."""
     from dexhot.cli.output import console, print_json
+    from dexhot.data.files import check_out
     from dexhot.errors import DexhotError
     from dexhot_train.learners.curves_page import draw, last, read_curve
 
     if args.out.suffix not in (".html", ".png"):
         raise DexhotError(f"--out {args.out} must end in .html or .png.")
+    check_out(args.out, "dexhot/picture" if args.out.suffix == ".png" else "dexhot/page", args.force)
     curves = [read_curve(text) for text in args.folders]
     if not curves:
         raise DexhotError("give the folder of a training.")

@@ -227,7 +227,7 @@ class PerceptionNode(DexhotNode):
         self.warnings.pop("unseen", None)
         if why:
             self.warnings["unseen"] = why
-        if bool(why) != bool(before):
+        if bool(why) != bool(before) or (before == NOTHING and why != before):
             if why:
                 self.get_logger().warning(why)
             self.publish_diagnostics()
