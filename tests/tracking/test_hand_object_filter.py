@@ -382,7 +382,11 @@ def test_an_object_hidden_as_it_leaves_its_rest_goes_with_a_hand_that_is_there()
     since = [0, 0, 0.007 * 24]  # it was last seen, though it is taken along only when it counts as hidden
     assert np.linalg.norm(e.object_pose[:3] - seen.object_pose[:3] - since) < 0.01
     s.keypoints = s.keypoints + [0.3, 0.0, 0.0]
-    assert f._predicted(s, s.stamp + 0.2).motion == "rest", "the hand is not there"
+    away = f._predicted(s, s.stamp + 0.11)
+    assert away.motion == "rest", "the hand is not there"
+    assert away.P[126, 126] > s.P[126, 126]
+    away.keypoints = s.keypoints - [0.3, 0.0, 0.0]
+    assert f._predicted(away, away.stamp + 0.02).motion == "rest", "one that comes later has not taken it"
 
 
 def test_free_flight_beside_a_hand_does_not_outlast_a_missed_picture():

@@ -237,7 +237,7 @@ def _evaluate_controller(args: Args) -> None:
     if args.report:
         from dexhot.report.gallery import check_gallery
 
-        folder = check_gallery(args.report)
+        folder = check_gallery(args.report, args.force)
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")

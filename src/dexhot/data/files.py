@@ -142,9 +142,9 @@ def kind_of(path: Path) -> str | None:
         if path.suffix == ".npz":
             return str(header(path)["schema"])
         if path.suffix == ".png":
-            return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
+            return "dexhot/picture" if PICTURE_MARK in _beginning(path) else None
         if path.suffix == ".html":
-            return "dexhot/page" if PAGE_MARK in path.read_text(errors="replace")[:4096] else None
+            return "dexhot/page" if PAGE_MARK.encode() in _beginning(path) else None
         found = json.loads(path.read_text())
         return str(found["schema"]) if "schema" in found else f"dexhot/bench {found['bench']}"
     except UNREADABLE:
@@ -154,6 +154,11 @@ def kind_of(path: Path) -> str | None:
 PAGE_MARK = '<meta name="generator" content="dexhot">'
 PICTURE_MARK = b"Software\0dexhot"  # PNG text chunk in our pictures
 PICTURE_METADATA = {"Software": "dexhot"}
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(4096)
 
 
 def save_figure(figure: Any, path: Path, dpi: int) -> Path:

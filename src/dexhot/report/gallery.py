@@ -10,10 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dexhot.data.disk import check_folder
-from dexhot.data.files import kind_of, write_text
+from dexhot.data.files import check_out, write_text
 from dexhot.data.types import Rollout
-from dexhot.errors import DexhotError
 from dexhot.evaluation.controllers import (
     ERRORS,
     EvaluationOptions,
@@ -59,11 +57,10 @@ def failure(clip: str, name: str, options: EvaluationOptions) -> tuple[Rollout, 
     return None
 
 
-def check_gallery(folder: Path) -> Path:
-    """`folder`, if the page can be written into it. Raises DexhotError where a page that is not ours is there."""
-    if (folder / PAGE).exists() and kind_of(folder / PAGE) != "dexhot/page":
-        raise DexhotError(f"{folder / PAGE} is a file that dexhot did not write: give another --report.")
-    return check_folder(folder, "--report")
+def check_gallery(folder: Path, force: bool = False) -> Path:
+    """`folder`, if the page can be written into it. Raises DexhotError where a page that is not ours is there, unless
+    it is to be replaced by `force`."""
+    return check_out(folder / PAGE, "dexhot/page", force, "--report").parent
 
 
 def write_gallery(

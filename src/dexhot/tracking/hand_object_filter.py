@@ -389,7 +389,9 @@ class HandObjectFilter:
         if s.object.started:
             # free flight beside a hand is soon over, and too uncertain to wait for the next picture
             wait = self.options.flight if s.motion == "free" else self.options.hidden_after
-            if s.leaving and s.motion != "carried" and stamp - s.object.accepted > wait:
+            gone = s.leaving and s.motion != "carried" and stamp - s.object.accepted > wait
+            s.leaving = s.leaving and not gone  # asked once: a hand that comes later has not taken it
+            if gone and self._can_carry(s) and self._reaches(s):
                 self._taken(s)
             elif s.motion == "carried":
                 self._carried(s, self._carry(x0, s.keypoints, s), before.P, dt)
@@ -436,9 +438,6 @@ class HandObjectFilter:
     def _taken(self, s: _State) -> None:
         """A hidden object that had left its rest, beside a hand, went with it, from where it was last seen."""
         a, at, o = s.anchors[-1], 2 * s.keypoints.size, self.options
-        s.leaving = False
-        if not self._at_hand(s):
-            return
         carried = self._carry(a.keypoints, s.keypoints, s, a.p)
         dt = s.stamp - a.stamp
         noise = dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
@@ -447,12 +446,14 @@ class HandObjectFilter:
         self._begin(s, "carried", (carried.position, _turned(carried.turn, a.q), block))
         s.twist = carried.by_after @ s.velocities.ravel()
 
-    def _at_hand(self, s: _State) -> bool:
-        """Whether a hand is near enough to carry the object."""
-        if not s.hand.started or self._status(s, "hand") == "lost" or len(s.keypoints) < 3:
-            return False
+    def _can_carry(self, s: _State) -> bool:
+        """Whether the hand's motion is known well enough to carry the object."""
+        return s.hand.started and self._status(s, "hand") != "lost" and len(s.keypoints) > 2 and self._touches(s)
+
+    def _reaches(self, s: _State) -> bool:
+        """Whether the contact points' centre is near the object."""
         near = s.weight @ s.keypoints / s.weight.sum() - s.p
-        return bool(near @ near < self.options.reach**2) and self._touches(s)
+        return bool(near @ near < self.options.reach**2)
 
     def _begin(self, s: _State, motion: Motion, where: tuple[np.ndarray, single.Quaternion, np.ndarray]) -> None:
         """Another motion, from position, rotation and their covariance (6, 6)."""
@@ -472,11 +473,9 @@ class HandObjectFilter:
         s.P = P = s.P.copy() if not at else s.P
         k, w = at + np.arange(6), at + 6 + np.arange(6)
         P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
-        if s.hand.started:
-            near = s.weight @ s.keypoints / s.weight.sum() - s.p
-            if near @ near < o.reach**2:
-                speed = s.weight @ s.velocities / s.weight.sum()
-                P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
+        if s.hand.started and self._reaches(s):
+            speed = s.weight @ s.velocities / s.weight.sum()
+            P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
         P[w, :], P[:, w] = 0.0, 0.0
         P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
         s.twist = np.zeros(6)
@@ -530,7 +529,7 @@ class HandObjectFilter:
         start = a.P[at : at + 6, at : at + 6]
         noise = start + dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
         carried = None
-        if s.hand.started and self._status(s, "hand") != "lost" and len(s.keypoints) > 2 and self._touches(s):
+        if self._can_carry(s):
             carried = self._carry(a.keypoints, s.keypoints, s, a.p)
             n = s.keypoints.size
             noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
