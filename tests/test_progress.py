@@ -91,3 +91,16 @@ def test_time_left_supposes_that_the_rest_goes_as_fast(monkeypatch):
 
 def test_durations_are_short():
     assert [duration(s) for s in (0.4, 59.4, 65, 3720)] == ["0 s", "59 s", "1 min 05 s", "1 h 02 min"]
+
+
+def test_a_run_that_goes_on_does_not_take_the_rate_of_what_was_done_before(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("dexhot.progress.time.monotonic", lambda: now)
+    job = Progress("demonstrations", counted=True)
+    show = job.says()
+    now = 110.0
+    show(201, 220, "made")
+    assert job.line() == "made: 201 of 220, 10 s"
+    now = 130.0
+    show(205, 220, "made")  # 4 in 20 s
+    assert job.line() == "made: 205 of 220, 30 s, 1 min 15 s left"

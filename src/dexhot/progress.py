@@ -24,6 +24,7 @@ class Progress:
         """total: in the unit of the calls (None: unknown; s with `by_clock`). counted: it is a number of items."""
         self.what, self.total, self.by_clock, self.counted = what, total, by_clock, counted
         self.done, self.began = 0.0, time.monotonic()
+        self.measured: tuple[float, float] | None = None  # amount done and time since which the rate is measured
 
     def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
         """`done` of `total`; a new `what` starts a new stage with its own time estimate."""
@@ -32,11 +33,13 @@ class Progress:
         self.done, self.total = done, self.total if total is None else total
 
     def says(self, before: str = "") -> Callable[[int, int, str], None]:
-        """A function (done, total, line) that shows `before` and the line, with the same time estimate."""
+        """A function (done, total, line) that shows `before` and the line. What was done before its first call may be
+        a run's that was stopped, so the rate is measured from that call on."""
 
         def show(done: int, total: int, line: str) -> None:
             self.what = before + line
             self(done, total)
+            self.measured = self.measured or (done, time.monotonic())
 
         return show
 
@@ -61,9 +64,19 @@ class Progress:
             parts.insert(0, f"{self.done:.0f} of {self.total:.0f}")
         elif fraction:
             parts.insert(0, f"{100 * fraction:.0f} %")
-        if fraction:
-            parts.append(f"{duration(elapsed * (1.0 / fraction - 1.0))} left")
+        if (left := self._left(fraction)) is not None:
+            parts.append(f"{duration(left)} left")
         return f"{self.what}: {', '.join(parts)}"
+
+    def _left(self, fraction: float | None) -> float | None:
+        """Time left, s; None while there is no rate."""
+        now = time.monotonic()
+        if self.measured is None:
+            return (now - self.began) * (1.0 / fraction - 1.0) if fraction else None
+        done, since = self.measured
+        if self.total is None or self.done <= done:
+            return None
+        return (now - since) * max(0.0, self.total - self.done) / (self.done - done)
 
 
 @contextmanager
