@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from dexhot.data.types import Demonstration, Reference
+from dexhot.objects.stretched import PREFIX
+
 FREE = "none: made from generated demonstrations alone"
 GRAB = ("grab", "grab_full")
 RECORDED = (*GRAB, "taco", "dexycb", "ho3d", "hot3d", "fphab")  # datasets of people, with terms
@@ -14,7 +17,24 @@ def grab_terms(what: str) -> str:
 
 def carried_terms(names: Iterable[str], what: str) -> str:
     """Of `what`, trained on the clips or objects `names`; "" where none is of a recorded dataset."""
-    datasets = sorted({name.partition("/")[0] for name in names if "/" in name} & set(RECORDED))
+    whole = {name.removeprefix(PREFIX) for name in names}
+    datasets = sorted({name.partition("/")[0] for name in whole if "/" in name} & set(RECORDED))
     if datasets and set(datasets) <= set(GRAB):
         return grab_terms(what)
     return f"those of {', '.join(datasets)}; the {what} carries them" if datasets else ""
+
+
+def parent_of(item: Reference | Demonstration) -> str:
+    """The clip that it is of, or that it is a variation of."""
+    name = item.reference.name if isinstance(item, Demonstration) else item.name
+    parent: str = item.provenance.get("parent", name)
+    return parent
+
+
+def sources(items: Iterable[Reference | Demonstration]) -> set[str]:
+    """The clips and objects that these are made from: a variation's own name does not tell its dataset."""
+    found = set[str]()
+    for item in items:
+        reference = item.reference if isinstance(item, Demonstration) else item
+        found |= {parent_of(item), reference.object_name}
+    return found

@@ -107,7 +107,7 @@ class Passing:
 
     def run(self):
         if (strict := self.strict.pop(0)) is None:
-            raise DexhotError("live-2 holds 0 clips tracked to the end, not 1: tracking never started.")
+            raise DexhotError("live-2 holds no clip tracked to the end: tracking never started.")
         return Judged(strict)
 
 

@@ -198,9 +198,13 @@ def test_feedback_and_policies_are_not_taken_for_one_another(lift_reference, lif
     on_plan = make_card("p", lift_reference, lift_setup.physics, LAYOUT, baseline="planned")
     alone = make_card("p", lift_reference, lift_setup.physics, LAYOUT)
     check_card(on_plan, lift_reference, lift_setup.physics, on_plan=True)
-    with pytest.raises(DexhotError, match=r"baseline: planned, not targets or object_relative .*feedback:="):
+    with pytest.raises(
+        DexhotError, match=r"baseline: planned, not targets or object_rel.*controller:=planned feedback:="
+    ):
         check_card(on_plan, lift_reference, lift_setup.physics)
-    with pytest.raises(DexhotError, match="baseline: object_relative, not planned"):
+    with pytest.raises(
+        DexhotError, match=r"feedback p .*not planned\): it runs as controller:=policy policy:=FILE; .*feedback"
+    ):
         check_card(alone, lift_reference, lift_setup.physics, on_plan=True)
 
 

@@ -397,6 +397,7 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
             yield job, made | {"difficulty": {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}}
 
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", run_jobs)
+    monkeypatch.setattr("dexhot.datasets.human_clip.require_clips", lambda names: None)
     monkeypatch.setattr("dexhot.evaluation.split_gap.task_gap", lambda tasks, training: 0.6)
     assert main(["evaluate", "--controller", "planned", "--scores", "--panel", "--json"]) == 0
     shown = capsys.readouterr()
@@ -410,6 +411,13 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
     found = json.loads(shown.out.strip().splitlines()[-1])
     assert found["gap"] == 0.6 and found["controllers"]["planned"]["generalization_score"] == pytest.approx(3.0)
     assert found["controllers"]["planned"]["robustness_score"] == pytest.approx(2.5)
+
+
+def test_clips_that_are_not_in_the_cache_are_one_error(capsys, cache):
+    assert main(["evaluate", "--controller", "planned"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("alarmclock_pass1") == said.count("dexhot datasets get grab") == 1
+    assert "29 of 29 clips are not in the cache" in said
 
 
 def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):

@@ -55,6 +55,7 @@ def test_the_page_is_one_file_with_figures_clips_and_strips(one_clip, tmp_path):
 
 def test_the_command_writes_it(one_clip, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(controllers, "splits", lambda name: {"test": ["a"]})
+    monkeypatch.setattr("dexhot.datasets.human_clip.require_clips", lambda names: None)
     here = lambda function, jobs, workers: ((job, evaluate_clip(job)) for job in jobs)  # noqa: E731
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", here)
     monkeypatch.setattr(kept_rows, "evaluate_clip", evaluate_clip)
@@ -63,5 +64,9 @@ def test_the_command_writes_it(one_clip, tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr()
     assert (tmp_path / "page" / gallery.PAGE).is_file() and "index.html" in "".join(shown.err.split())
     assert json.loads(shown.out.strip().splitlines()[-1])["controllers"]["kinematic"]["n"] == 1
+    assert "prior" not in (tmp_path / "page" / gallery.PAGE).read_text()
+    words[2], where = "planned", tmp_path / "page"
+    assert main([*words, str(where), "--planning-rollouts", "10", "--prior", "none"]) == 0
+    assert "<p>prior over plans: unfitted.</p>" in (where / gallery.PAGE).read_text()
     assert main(["evaluate", "x.npz", "--report", str(tmp_path)]) == 1
     assert "belong to --controller" in " ".join(capsys.readouterr().err.split())

@@ -128,8 +128,19 @@ def test_a_whole_clip_is_not_a_part(tmp_path, known):
 
 
 def test_a_clip_that_does_not_exist_is_counted(tmp_path, known):
-    with pytest.raises(FileFormatError, match="1 clips tracked to the end, not 2"):
-        live_rollout(write_run(tmp_path, known, range(-3, len(known.q))), episode=1)
+    run = write_run(tmp_path, known, range(-3, len(known.q)))
+    for episode in (1, 5, -1):
+        told = f"has no episode {episode}, it holds 1 clip tracked to the end: choose 0"
+        with pytest.raises(FileFormatError, match=told):
+            live_rollout(run, episode)
+
+
+def test_a_part_is_episode_0_alone(tmp_path, known):
+    run = write_run(tmp_path, known, range(-3, 30))
+    with pytest.raises(FileFormatError, match="no episode 5, it holds the tracked part of one clip: choose 0"):
+        live_rollout(run, 5, part=True)
+    with pytest.raises(FileFormatError, match="holds no clip tracked to the end: the recording ends before"):
+        live_rollout(run)
 
 
 def test_a_run_is_found_by_its_bag_and_by_the_file_in_it(tmp_path, known):

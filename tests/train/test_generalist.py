@@ -17,7 +17,7 @@ from dexhot.errors import DexhotError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot_train.learners import feedback  # noqa: E402, F401  # whose options are derived from the ones replaced here
 from dexhot_train.learners import generalist as module  # noqa: E402
-from dexhot_train.learners.generalist import GeneralistOptions, terms_of, train_generalist  # noqa: E402
+from dexhot_train.learners.generalist import GeneralistOptions, train_generalist  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions  # noqa: E402
 
 TINY = GeneralistOptions(worlds=1, trials=1, held_out=0.3, fit=FitOptions((8,), epochs=1))
@@ -65,16 +65,6 @@ def test_the_card_has_room_for_the_largest_correction(files, cache):
     changed(files[0], actions=d.actions)
     card = module.card_for([load(path, Demonstration) for path in files])
     assert card.residual_limit[10] == pytest.approx(1.32) and card.residual_limit[11] == 0.8
-
-
-def test_terms_are_those_of_all_that_it_was_shown(files):
-    demonstrations = [load(path, Demonstration) for path in files]
-    assert terms_of(demonstrations) == ""
-    reference = replace(demonstrations[0].reference, object_name="stretched/grab/duck/1x1x1x1")
-    mixed = [replace(demonstrations[0], reference=reference), *demonstrations[1:]]
-    assert terms_of(mixed) == "those of grab; the policy carries them"
-    named = replace(mixed[0], provenance={"parent": "grab/duck_lift"})
-    assert "non-commercial scientific research; the policy carries" in terms_of([named])
 
 
 def test_bad_input_is_named(files, cache):

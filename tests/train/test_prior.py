@@ -224,9 +224,11 @@ def test_the_prior_says_what_made_it(monkeypatch, cache, tmp_path, clips):
 
 
 def test_grabs_terms_go_with_its_clips(clips):
-    assert fitted("constant", clips, TryOptions("grab"), {}).card.terms == grab_terms("prior")
-    of_a_set = [*clips, replace(clips[0], name="set/grab_mug_lift.npz")]
+    of_grab = [*clips, replace(clips[0], name="grab/mug_lift", object_name="grab/mug")]
+    assert fitted("constant", of_grab, TryOptions("grab"), {}).card.terms == grab_terms("prior")
+    of_a_set = [*clips, replace(clips[0], name="set/x.npz", object_name="stretched/grab/mug/900x900x900x900")]
     assert fitted("constant", of_a_set, TryOptions(), {}).card.terms == grab_terms("prior")
+    assert fitted("constant", clips, TryOptions(), {}).card.terms == FREE
 
 
 def test_an_objects_clips_are_in_one_part_with_its_stretched_ones(clips):

@@ -245,6 +245,24 @@ def test_the_command_trains_writes_both_files_and_resumes(lift_reference, lift_o
     assert len(list((cache / "specialists").glob("lift-*/student-*.npz"))) == 2
 
 
+def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
+    lift_reference, lift_object, cache, tmp_path, monkeypatch, capsys
+):
+    save_object(lift_object)
+    path = save(replace(lift_reference, name="grab/mug_pass1"), tmp_path / "mug.npz")
+    monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
+    monkeypatch.setattr(module, "SpecialistOptions", lambda *a, **k: replace(TINY, rounds=0))
+    assert main(["train", "specialist", str(path)]) == 1
+    assert "mug_pass1 is in the split test_unseen_clip" in (told := capsys.readouterr().err) and "--test-clip" in told
+    assert main(["train", "specialist", str(path), "--test-clip"]) == 0
+    card = load(tmp_path / "mug.policy.json", PolicyCard)
+    assert card.provenance["test_split"] == "test_unseen_clip" and card.provenance["command"].endswith("--test-clip")
+    assert "not those of an unseen clip" in capsys.readouterr().err
+    policy = str(tmp_path / "mug.policy.onnx")
+    assert main(["evaluate", policy, "--reference", str(path), "--trials", "0", "--baselines", "replay"]) == 0
+    assert "policy was trained on 1 of these test clips" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_command_names_what_it_cannot_take(tmp_path, lift_reference, lift_setup, capsys, cache):
     card = make_card("p", lift_reference, lift_setup.physics, EGOCENTRIC)
     wrong = save(card, tmp_path / "card")

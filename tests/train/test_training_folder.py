@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot_train.learners.folder import CONFIG, CURVE, claim
-from dexhot_train.terms import carried_terms, grab_terms
+from dexhot_train.terms import carried_terms, grab_terms, sources
 
 HELD = (
     "import sys; from pathlib import Path; from dexhot_train.learners.folder import claim\n"
@@ -50,6 +52,17 @@ def test_what_is_trained_carries_the_terms_of_recorded_datasets_alone():
         assert carried_terms(names, "encoder") == grab_terms("encoder")
     assert "the encoder carries" in grab_terms("encoder")
     assert carried_terms(["taco/a", "grab/b"], "policy") == "those of grab, taco; the policy carries them"
+
+
+def test_a_variation_carries_the_terms_of_its_clip_and_its_object(lift_reference):
+    varied = replace(
+        lift_reference, name="varied/grab_duck_lift-stretched-0", object_name="stretched/grab/duck/1x1x1x1"
+    )
+    generated = Demonstration("d", lift_reference, lift_reference.q, lift_reference.q, lift_reference.object_pose, "2")
+    assert carried_terms(sources([generated]), "policy") == ""
+    assert carried_terms(sources([generated, varied]), "policy") == grab_terms("policy")
+    of_taco = replace(generated, provenance={"parent": "taco/pour"})
+    assert carried_terms(sources([of_taco]), "policy") == "those of taco; the policy carries them"
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{}", "mine"])

@@ -199,6 +199,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
     from dexhot.data.types import PriorCard
+    from dexhot.datasets.human_clip import require_clips
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import (
         EvaluationOptions,
@@ -212,7 +213,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.evaluation.split_gap import split_gap
     from dexhot.metrics.task_scores import generalization_score
-    from dexhot.planning.prior import prior_files
+    from dexhot.planning.prior import prior_files, prior_named
     from dexhot.progress import progress, track
     from dexhot.robots.robot_hand import load_hand
     from dexhot.robots.servos import profile as servo_profile
@@ -258,6 +259,8 @@ def _evaluate_controller(args: Args) -> None:
     named_splits = dataset_splits(dataset)
     chosen = [clip.removeprefix(f"{dataset}/") for clip in args.clips]
     clips = clips_named(args.split, chosen or None, named_splits)
+    if args.reference is None:
+        require_clips([f"{dataset}/{clip}" for clip in clips])
     budget = args.planning_seconds, args.planning_rollouts
     options = EvaluationOptions(
         args.controller or "policy",
@@ -312,21 +315,26 @@ def _evaluate_controller(args: Args) -> None:
     _show_figures(
         figures, f"{where}, {args.hand}, references: {kinds or 'of an unknown kind'}, {args.trials} worlds each"
     )
-    if told:
-        for line in _score_lines(told):
-            console.print(line, highlight=False, soft_wrap=True)
+    names = [row["clip"] if args.reference else f"{dataset}/{row['clip']}" for row in rows]
+    notes = _trained_on(dict([("policy", policy), ("feedback", feedback), *policies]), names)
+    if {"planned", "constant", "feedback"} & set(figures):
+        item: Any = load(args.reference) if args.reference else None
+        hand = getattr(item, "reference", item).hand if item else args.hand
+        notes.append(f"prior over plans: {prior_named(args.prior, hand)}")
+    for line in [*(_score_lines(told) if told else []), *notes]:
+        console.print(line, highlight=False, soft_wrap=True)
     if folder:
         from dexhot.report.gallery import write_gallery
 
         title, shown_name = f"{options.controller} on {where}", "feedback" if feedback else options.controller
         with progress("film strips", counted=True) as job:
             page = write_gallery(
-                folder, title, rows, figures, shown_name, options, lambda done, total: job(done, total)
+                folder, title, rows, figures, shown_name, options, notes, lambda done, total: job(done, total)
             )
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     if args.json:
-        what = {"dataset": dataset, "split": args.split, "hand": args.hand, "profile": args.profile}
-        what["reference_kind"] = kinds
+        what: dict[str, Any] = {"dataset": dataset, "split": args.split, "hand": args.hand, "profile": args.profile}
+        what |= {"reference_kind": kinds, "notes": notes}
         print_json({**what, "controllers": figures, "clips": rows, "failed": failed, **told})
 
 
@@ -337,6 +345,23 @@ def _network(path: Path | None) -> str:
     from dexhot.control.policy import OnnxNetwork
 
     return str(OnnxNetwork(path).path.resolve())
+
+
+def _trained_on(networks: dict[str, str], clips: list[str]) -> list[str]:
+    """A sentence for each network that was trained on test clips among `clips`."""
+    from dexhot.data.files import load
+    from dexhot.data.types import PolicyCard
+    from dexhot_train.curriculum.variations import held_out_split
+
+    notes, test = [], {clip for clip in clips if held_out_split(clip)}
+    for name, path in networks.items():
+        data = load(Path(path).with_suffix(".json"), PolicyCard).training_data if path else []
+        if known := sorted(test & set(data)):
+            notes.append(
+                f"{name} was trained on {len(known)} of these test clips ({', '.join(known)}): "
+                "its row is no result on unseen clips"
+            )
+    return notes
 
 
 def named_policies(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

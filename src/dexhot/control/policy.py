@@ -34,6 +34,12 @@ from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_state import ObjectState
 
 SAME = 2e-3  # rad, of mean finger joints
+RUNS_AS = {  # baseline of a card -> graph arguments
+    "targets": "controller:=policy policy:=FILE",
+    "object_relative": "controller:=policy policy:=FILE",
+    "planned": "controller:=planned feedback:=FILE",
+    "user_input": "policy:=FILE of the graph teleop",
+}
 SLACK = 1.01  # an output beyond its limits by more than this is no rounding
 
 
@@ -113,19 +119,19 @@ def check_card(
     if card.clip:
         pairs["clip"] = card.clip, reference.name
         pairs |= {"frames": (card.frames, len(reference.q))} if timed else {}
+    advice = "use a policy that was trained for it, or change the rig"
     if on_plan != (card.baseline == "planned"):
-        others = "targets or object_relative (feedback on `planned` is given as feedback:=FILE)"
-        pairs["baseline"] = card.baseline, "planned" if on_plan else others
+        pairs["baseline"] = card.baseline, "planned" if on_plan else "targets or object_relative"
+        advice = f"it runs as {RUNS_AS[card.baseline]}"
+        advice += "; `dexhot train generalist --feedback` makes feedback" if on_plan else ""
     differ = [_difference(what, a, b) for what, (a, b) in pairs.items() if a != b]
     if on_plan and (own := [p["name"] for p in card.observation if p["name"].partition("@")[0] in MEASURED]):
         differ.append(f"observation: {', '.join(own)}, which feedback must not see")
     if card.clip and timed and not differ and not np.allclose(card.fingers, reference.q[:, 6:].mean(axis=0), atol=SAME):
         differ = ["fingers: the clip was retargeted again since the policy was trained"]
     if differ:
-        raise DexhotError(
-            f"policy {card.name} does not fit {reference.name} ({'; '.join(differ)}): use a policy that was trained "
-            "for it, or change the rig."
-        )
+        what = "feedback" if on_plan else "policy"
+        raise DexhotError(f"{what} {card.name} does not fit {reference.name} ({'; '.join(differ)}): {advice}.")
 
 
 def _known_layout(card: PolicyCard, hand: Any) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
 GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
+ON_DISK = ("hot3d", "dexycb", "ho3d", "grab_full", "taco", "fphab")  # imported from your copy
 RECORDED = {"train": "train", "test": "test", **{group: f"test_{group}" for group in ("S0", "S1", "S2", "S3")}}
 
 
@@ -55,8 +56,18 @@ def load_clip(name: str) -> HandObjectTrajectory:
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
         if dataset == "parametric":
             raise NotFoundError("clip", name, ["parametric/KIND-SHAPE-SEED"], "Such as parametric/lift-box-0.")
-        raise NotFoundError("clip", name, valid, "`dexhot datasets list` shows them, `dexhot datasets get` gets more.")
+        raise NotFoundError("clip", name, valid, f"`dexhot datasets list` shows them. {getting(name)}")
     return load(path, HandObjectTrajectory)
+
+
+def getting(name: str) -> str:
+    """The sentence that says how to get the dataset of a clip."""
+    dataset = name.partition("/")[0]
+    if dataset == "grab":
+        return "Get them with `dexhot datasets get grab`."
+    if dataset in ON_DISK:
+        return f"Get them with `dexhot datasets get {dataset.replace('_', '-')} --path DIR`, from your copy."
+    return GET
 
 
 def keep_clip(clip: HandObjectTrajectory) -> None:

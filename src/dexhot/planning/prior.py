@@ -82,19 +82,10 @@ def load_prior(path: str, reference: Reference, asset: ObjectAsset) -> Prior:
     """From a file, or "" for the shipped one; for a hand that this was not fitted for, an unfitted one. "none": the
     unfitted one. Raises DexhotError for a file that is for another hand or other features, FileFormatError."""
     fingers = reference.q.shape[1] - 6
-    shipped = share_dir() / "policies" / SHIPPED
-    if path == "none" or (not path and not shipped.is_file()):
+    if (found := _chosen(path, reference.hand)) is None:
         return unfitted(fingers)
-    network, card = prior_files(path or shipped)
-    fitted, hand = load(card, PriorCard), load_hand(reference.hand)
-    if fitted.joint_names != reference.joint_names[6:]:
-        if not path:
-            return unfitted(fingers)
-        raise DexhotError(
-            f"prior {path} is for {fitted.hand}, the reference for {reference.hand}: fit one with `dexhot train prior` "
-            "or give prior:=none."
-        )
-    if fitted.features != plan_layout(hand):
+    network, fitted = found
+    if fitted.features != plan_layout(load_hand(reference.hand)):
         raise DexhotError(
             f"prior {fitted.name} knows other features of a clip than this version computes: fit it again with "
             "`dexhot train prior`, or give prior:=none."
@@ -108,6 +99,31 @@ def load_prior(path: str, reference: Reference, asset: ObjectAsset) -> Prior:
         return plans, mean
 
     return NetworkPrior(run, plan_features(reference, asset), size)
+
+
+def _chosen(path: str, hand: str) -> tuple[Path, PriorCard] | None:
+    """The .onnx file of the prior of `load_prior` and its card; None for the unfitted one."""
+    shipped = share_dir() / "policies" / SHIPPED
+    if path == "none" or (not path and not shipped.is_file()):
+        return None
+    network, card = prior_files(path or shipped)
+    fitted = load(card, PriorCard)
+    if fitted.joint_names == list(load_hand(hand).joint_names):
+        return network, fitted
+    if not path:
+        return None
+    raise DexhotError(
+        f"prior {path} is for {fitted.hand}, the reference for {hand}: fit one with `dexhot train prior` or give "
+        "prior:=none."
+    )
+
+
+def prior_named(path: str, hand: str) -> str:
+    """Which prior `load_prior` takes for references of `hand`, for people to read."""
+    if (found := _chosen(path, hand)) is None:
+        return "unfitted"
+    network, card = found
+    return f"{card.name} ({'' if path else 'shipped, '}{network.name}, sha256 {card.onnx_sha256[:12]})"
 
 
 def prior_files(path: str | Path) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ A strip is of the first world in which it is not strict, the nominal one before 
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -70,11 +70,13 @@ def write_gallery(
     figures: dict[str, dict[str, Any]],
     name: str,
     options: EvaluationOptions,
+    notes: Sequence[str] = (),
     told: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
     """Write the page into `folder`; a single file. name: the controller whose failures are shown; figures: those of
-    `summarise`."""
-    body = f"<h2>Figures</h2>{_figures(figures)}<h2>Clips</h2>{_clips(rows, list(figures))}"
+    `summarise`; notes: sentences about them, such as the prior that was used."""
+    body = f"<h2>Figures</h2>{_figures(figures)}{''.join(f'<p>{escape(note)}.</p>' for note in notes)}"
+    body += f"<h2>Clips</h2>{_clips(rows, list(figures))}"
     body += f"<h2>Where {escape(name)} fails most</h2>"
     worst = worst_clips(rows, name)
     if not worst:

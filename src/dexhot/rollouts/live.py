@@ -82,15 +82,21 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
     reference = load(run / "reference.npz", Reference)
     series, episodes, damage = read_bag(bag, reference)
     complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
-    stopped = {}
-    if part and episodes and not complete:
+    stopped, partial = {}, part and bool(episodes) and not complete
+    count = len(complete) or int(partial)
+    if count and not 0 <= episode < count:
+        what = "the tracked part of one clip" if partial else f"{count} clip{'s' * (count > 1)} tracked to the end"
+        choices = f"0 to {count - 1}" if count > 1 else "0"
+        raise FileFormatError(
+            f"{run} has no episode {episode}, it holds {what}: choose {choices}.{bags.because(damage)}"
+        )
+    if partial:
         reference, stopped = until(reference, frames_tracked(episodes[-1]), run), {"stopped": episodes[-1].reason}
         chosen, episode = episodes[-1], len(episodes) - 1
-    elif episode >= len(complete):
-        why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
-        hint = " `dexhot report` shows the tracked part." if episodes and not complete else ""
-        hint += bags.because(damage)
-        raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
+    elif not complete:
+        why = "; ".join(e.reason for e in episodes) or "tracking never started"
+        hint = " `dexhot report` shows the tracked part." if episodes else ""
+        raise FileFormatError(f"{run} holds no clip tracked to the end: {why}.{hint}{bags.because(damage)}")
     else:
         chosen = complete[episode]
     tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE

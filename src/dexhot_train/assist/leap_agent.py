@@ -28,7 +28,7 @@ from dexhot_train.learners.dagger import DaggerOptions
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.networks import Actor, mlp
 from dexhot_train.task.clips import TaskClip
-from dexhot_train.terms import carried_terms
+from dexhot_train.terms import carried_terms, sources
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def save_leap_agent(
         residual_step=[float(2 * x) for x in limit],
         servo=clip.setup.physics.profile(clip.setup.hand),
         physics=clip.setup.physics.version,
-        terms=carried_terms([c.name for c in clips], "policy"),
+        terms=carried_terms(sources(c.demonstration or c.reference for c in clips), "policy"),
         training_data=[c.name for c in clips],
         scores=scores,
         provenance={

@@ -66,6 +66,7 @@ from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, expo
 from dexhot_train.mining.scored import scored
 from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
+from dexhot_train.terms import parent_of
 
 TASKS, GENERATOR, ERRORS = "tasks", "generator", "errors.json"
 
@@ -214,7 +215,7 @@ def _take(path: Path, folder: Path, options: FlywheelOptions, ledger: Ledger) ->
     """Make a demonstration's file a result of the first stage; returns the file of its reference, the task's clip.
     Raises DexhotError for one of a test clip or of another servo."""
     made, name = load(path, Demonstration), stem(str(path))
-    require_training(made.provenance.get("parent", made.reference.name), made.reference)
+    require_training(parent_of(made), made.reference)
     if options.profile and made.servo != options.profile:
         raise DexhotError(f"{path} is for the servo {made.servo}, the flywheel for {options.profile}.")
     clip = folder / GIVEN / f"{name}.reference.npz"

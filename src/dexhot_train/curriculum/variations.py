@@ -83,13 +83,19 @@ def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
 
 
 def require_training(name: str, reference: Reference | None = None) -> None:
-    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ..."). A `reference` also
-    says itself what its clip's importer recorded, where the clip is not in the cache or the name is a variation's."""
+    """Raise DexhotError for a clip of a test split (`held_out_split`)."""
+    if split := held_out_split(name, reference):
+        raise DexhotError(f"{name} is in the split {split}: nothing may be trained on it; choose a train clip.")
+
+
+def held_out_split(name: str, reference: Reference | None = None) -> str:
+    """The test split that a clip is in, or that a task was made from ("NAME, easier by ..."); "" for none. A
+    `reference` also says itself what its clip's importer recorded, where the clip is not in the cache or the name is a
+    variation's."""
     dataset, _, clip = name.partition(",")[0].partition("/")
     found = [split for split, clips in splits(dataset).items() if clip in clips]
     found += [recorded_split(reference.provenance.get("trajectory", {}))] if reference else []
-    if held_out := [split for split in found if split.startswith("test")]:
-        raise DexhotError(f"{name} is in the split {held_out[0]}: nothing may be trained on it; choose a train clip.")
+    return next((split for split in found if split.startswith("test")), "")
 
 
 def make(variation: Variation) -> VariedClip:

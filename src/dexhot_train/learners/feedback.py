@@ -25,11 +25,12 @@ from dexhot.planning.prior import unfitted
 from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
-from dexhot_train.learners.generalist import Generalist, GeneralistOptions, card_for, parted, terms_of
+from dexhot_train.learners.generalist import Generalist, GeneralistOptions, card_for, parted
 from dexhot_train.learners.imitation import clone
 from dexhot_train.learners.lessons import Spent, cached, held_out, teacher_survives
 from dexhot_train.mining.executor import Run
 from dexhot_train.network import PolicyNetwork, TorchNetwork
+from dexhot_train.terms import carried_terms, sources
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def train_feedback(
         rows.append({"round": k, "frames": len(seen), "expert_improved": float(np.mean(improved))} | means)
         report(f"round {k}: on held-out clips {means['network']:.2f}, the playback alone {means['playback']:.2f}")
     assert student is not None
-    card.training_data, card.terms = [d.reference.name for d in taught], terms_of(demonstrations)
+    card.training_data = [d.reference.name for d in taught]
+    card.terms = carried_terms(sources(demonstrations), "policy")
     card.scores = {"held_out": means, "held_out_clips": trials, "rounds": rows}
     card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": spent.steps}
     card.provenance |= {"seconds_asking": spent.seconds, "versions": versions()}

@@ -18,9 +18,7 @@ from dexhot.control.policy import make_card
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, PolicyCard
-from dexhot.datasets.human_clip import GENERATED
 from dexhot.errors import DexhotError
-from dexhot.objects.stretched import PREFIX
 from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.variations import require_training
@@ -36,7 +34,7 @@ from dexhot_train.learners.lessons import (
 )
 from dexhot_train.mining.executor import Run
 from dexhot_train.network import PolicyNetwork
-from dexhot_train.terms import grab_terms
+from dexhot_train.terms import carried_terms, parent_of, sources
 
 LAYOUT = "egocentric"
 
@@ -85,7 +83,7 @@ def train_generalist(
     network = clone(card, seen, wanted, o.fit, o.seed)
     trials = [_tried(lessons[d.reference.name], network) for d in tried]
     card.training_data = [d.reference.name for d in taught]
-    card.terms = terms_of(demonstrations)
+    card.terms = carried_terms(sources(demonstrations), "policy")
     means = {name: float(np.mean([row[name] for row in trials])) for name in ("network", "replay", "demonstration")}
     card.scores = {"held_out": means, "held_out_clips": trials, "frames": len(seen)}
     steps = sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
@@ -101,17 +99,6 @@ def training_key(files: Sequence[Path], options: GeneralistOptions, source: str)
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def terms_of(demonstrations: Sequence[Demonstration]) -> str:
-    """Terms of a network trained on them: "" where every object and motion is generated."""
-    names = {name for d in demonstrations for name in (d.reference.object_name, _parent(d))}
-    if all(name.removeprefix(PREFIX).startswith(GENERATED) for name in names):
-        return ""
-    if all(name.removeprefix(PREFIX).startswith("grab/") for name in names):
-        return grab_terms("policy")
-    datasets = sorted({name.removeprefix(PREFIX).partition("/")[0] for name in names} - {GENERATED.strip("/")})
-    return f"those of {', '.join(datasets)}; the policy carries them"
 
 
 def shown_frames(
@@ -162,8 +149,7 @@ def card_for(demonstrations: Sequence[Demonstration], baseline: str = "object_re
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DexhotError(f"{twice[0]} is given twice: give each clip's demonstration once.")
     for d in demonstrations:
-        if not (parent := _parent(d)).startswith(GENERATED):
-            require_training(parent, d.reference)
+        require_training(parent_of(d), d.reference)
     first = demonstrations[0].reference
     setup = load_setup(first)
     name = f"{'feedback' if baseline == 'planned' else 'generalist'} of {len(names)} demonstrations"
@@ -181,15 +167,9 @@ def parted(
     demonstrations: Sequence[Demonstration], o: GeneralistOptions
 ) -> tuple[list[Demonstration], list[Demonstration]]:
     """Those to show and those held out: some clips with all their variations, at least one clip, chosen by the seed."""
-    parents = sorted({_parent(d) for d in demonstrations})
+    parents = sorted({parent_of(d) for d in demonstrations})
     if len(parents) < 2:
         raise DexhotError(f"every demonstration is of {parents[0]}: give those of two clips or more.")
     count = min(len(parents) - 1, max(1, round(o.held_out * len(parents))))
     out = set(np.random.default_rng(o.seed).permutation(parents)[:count])
-    return [d for d in demonstrations if _parent(d) not in out], [d for d in demonstrations if _parent(d) in out]
-
-
-def _parent(demonstration: Demonstration) -> str:
-    """The clip that a demonstration is of, or that it is a variation of."""
-    parent: str = demonstration.provenance.get("parent", demonstration.reference.name)
-    return parent
+    return [d for d in demonstrations if parent_of(d) not in out], [d for d in demonstrations if parent_of(d) in out]

@@ -28,7 +28,7 @@ from dexhot_train.network import PolicyNetwork
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
-from dexhot_train.terms import carried_terms
+from dexhot_train.terms import carried_terms, sources
 
 IMITATION = 0.1  # weight of eq. 4, on clips with a demonstration
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
@@ -152,7 +152,7 @@ def export_tracker(
         ),
         residual_limit=[float(x) for x in space.limit],
         residual_step=[float(x) for x in space.step],
-        terms=carried_terms([clip.name for clip in clips], "policy"),
+        terms=carried_terms(sources(clip.demonstration or clip.reference for clip in clips), "policy"),
         training_data=[clip.name for clip in clips],
         scores=scores,
         provenance={"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()},

@@ -17,7 +17,7 @@ from dexhot_train.export import onnx_bytes, write_network
 from dexhot_train.mining.executor import Run
 from dexhot_train.prior.networks import fit_network
 from dexhot_train.prior.tries import ClipTries, TryOptions, clips_for, collect
-from dexhot_train.terms import FREE, grab_terms
+from dexhot_train.terms import FREE, carried_terms
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def fitted(kind: str, clips: list[ClipTries], options: TryOptions, made: dict[st
     """A prior of `kind` on these clips, with its card."""
     hand, physics = load_hand(options.hand), load_physics()
     named = physics.named(hand)
-    of_grab = options.data == "grab" or any("grab" in clip.name for clip in clips)
+    clip_names = [clip.name for clip in clips if not clip.name.endswith(".npz")]
     card = PriorCard(
         name=f"{kind} prior of {len(clips)} clips",
         kind=kind,
@@ -68,7 +68,7 @@ def fitted(kind: str, clips: list[ClipTries], options: TryOptions, made: dict[st
         servo=named["servo"],
         physics=named["physics"],
         training_data=[Path(clip.name).name if clip.name.endswith(".npz") else clip.name for clip in clips],
-        terms=grab_terms("prior") if of_grab else FREE,
+        terms=carried_terms([*clip_names, *(clip.object_name for clip in clips)], "prior") or FREE,
         provenance=dict(made),
     )
     return FittedPrior(fit_network(kind, clips, options.seed), card)

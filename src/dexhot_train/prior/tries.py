@@ -29,6 +29,7 @@ from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot_train.curriculum.variations import clips_named, require_training
 from dexhot_train.mining.executor import Run
+from dexhot_train.terms import parent_of
 
 DATA = ("parametric", "grab")  # whose train clips are searched
 KINDS = ("dexhot/reference", "dexhot/demonstration")  # files of a set
@@ -91,7 +92,7 @@ def scene_of(name: str, hand: str = "leap_right") -> tuple[Reference, Setup]:
     if name.endswith(".npz"):
         item: Any = load(Path(name))
         reference = item.reference if isinstance(item, Demonstration) else item
-        require_training(reference.name)
+        require_training(parent_of(item), reference)
         return reference, load_setup(reference)
     return retargeted_clip(name, hand)
 

@@ -42,11 +42,12 @@ from dexhot_train.curriculum.ledger import LEDGER, MADE, figures, read
 from dexhot_train.curriculum.variations import CLIP, Variation
 from dexhot_train.export import export_policy
 from dexhot_train.learners.folder import CONFIG, claim
-from dexhot_train.learners.generalist import GeneralistOptions, card_for, frames_name, shown_frames, terms_of
+from dexhot_train.learners.generalist import GeneralistOptions, card_for, frames_name, shown_frames
 from dexhot_train.learners.imitation import FitOptions, clone
 from dexhot_train.learners.lessons import kept_step
 from dexhot_train.mining.executor import Run
 from dexhot_train.scaling.subsets import AT_ONCE, COUNTINGS, LABELS, MIXED, Drawn, draw
+from dexhot_train.terms import carried_terms, sources
 
 CURVE, DRAWN = "curve.json", "drawn.json"
 HELD_OUT, TEST = "held-out", "test"  # what is judged on
@@ -293,7 +294,9 @@ def _cloning(
     facts |= {"seconds_mining": sum(float(p["seconds_cpu"]) for p in own)}
     facts |= {"command": command, "seed": o.seed, "options": asdict(o), "versions": versions()}
     name, names = f"generalist of {len(shown)} demonstrations ({row})", [d.reference.name for d in shown]
-    card = replace(card, name=name, training_data=names, terms=terms_of(shown), provenance=facts)
+    card = replace(
+        card, name=name, training_data=names, terms=carried_terms(sources(shown), "policy"), provenance=facts
+    )
     frames = [frames_file(folder, row, d) for d in shown]
     return Cloning(frames, card, o.fit, o.updates, o.seed, network_file(folder, row))
 

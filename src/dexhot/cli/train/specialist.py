@@ -12,7 +12,8 @@ from dexhot.cli.arguments import at_least, policy_out, shown
 
 @dataclass
 class Specialist:
-    """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes."""
+    """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes. Clips of
+    a test split are refused."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("REFERENCE|DEMONSTRATION")]
     """The clip's reference, for which plans are searched; or its demonstration, which is then the teacher."""
@@ -24,6 +25,9 @@ class Specialist:
     """Perturbed worlds per round."""
     searches: int = 3
     """Searches for a plan, averaged."""
+    test_clip: bool = False
+    """Train on a clip of a test split all the same, to run that clip on a robot: its results are not those of an unseen
+    clip, and `dexhot evaluate` says so."""
     seed: int = 0
     """Random seed: the same one gives the same network on one machine."""
     workers: int = 0
@@ -43,8 +47,9 @@ def run(args: Specialist) -> None:
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
     from dexhot.paths import cache_dir
     from dexhot.simulation.setup import load_setup
+    from dexhot_train.curriculum.variations import held_out_split
     from dexhot_train.mining.executor import run_jobs
-    from dexhot_train.terms import carried_terms
+    from dexhot_train.terms import carried_terms, parent_of, sources
 
     try:
         from dexhot_train.learners.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
@@ -55,29 +60,43 @@ def run(args: Specialist) -> None:
     item: Any = load(args.file)
     if not isinstance(item, Reference | Demonstration):
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+    reference = item.reference if isinstance(item, Demonstration) else item
+    split = held_out_split(parent_of(item), reference)
+    if split and not args.test_clip:
+        raise DexhotError(
+            f"{reference.name} is in the split {split}: nothing may be trained on it; choose a train clip, or, only to "
+            "run this one on a robot, give --test-clip."
+        )
     stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
     out = args.out or args.file.with_name(f"{stem}.policy.onnx")
     out = policy_out(out, args.force)
-    reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     reference, taught = as_played(reference, taught, setup.physics)
     options = SpecialistOptions(args.seed, args.worlds, searches=args.searches, rounds=args.rounds)
     key = lesson_key(reference, setup, options, taught.actions if taught else None)
     folder = cache_dir() / "specialists" / f"{stem}-{key}"
     command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"
-    command += f" --searches {args.searches} --seed {args.seed}"
+    command += f" --searches {args.searches} --seed {args.seed}" + " --test-clip" * args.test_clip
     say = lambda what: console.print(what, highlight=False)  # noqa: E731
     run_here = partial(run_jobs, workers=args.workers)
     try:
         found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
     except ValueError as e:  # torch's of weights or options that cannot be
         raise DexhotError(f"training failed: {e}") from e
-    found.card.terms = carried_terms([reference.name], "policy")
-    path = save_specialist(found, out)
+    found.card.terms = carried_terms(sources([taught or reference]), "policy")
     card = found.card
+    card.provenance |= {"test_split": split} if split else {}
+    path = save_specialist(found, out)
     told = {"policy": str(path), "clip": card.clip, "held_out": card.scores["held_out"]}
     told |= {"teacher": card.scores["teacher"], "rounds": card.scores["rounds"], "terms": card.terms or "none"}
     told |= {"control_steps": card.provenance["control_steps"], "seconds_cpu": card.provenance["seconds_cpu"]}
     summary("specialist", told)
+    if split:
+        console.print(
+            f"{card.clip} is in the split {split}: this policy is for running it, its results are not those of an "
+            "unseen clip.",
+            soft_wrap=True,
+            highlight=False,
+        )
     if args.json:
         print_json(told)
