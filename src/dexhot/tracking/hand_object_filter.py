@@ -49,8 +49,8 @@ GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99
 SMALL = 6  # rows, up to which NumPy's general solver is as fast as the triangle's
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
-HAND_WEIGHT[[2, 6, 10, 14, 18]] = 0.5  # PIPs
-HAND_WEIGHT[[3, 4, 7, 8, 11, 12, 15, 16, 19, 20]] = 1.0  # tips and DIPs touch
+for _finger, _holds in enumerate((1.0, 1.0, 1.0, 0.5, 0.25)):  # thumb to little finger: the last two often only follow
+    HAND_WEIGHT[4 * _finger + 2 : 4 * _finger + 5] = np.array([0.5, 1.0, 1.0]) * _holds  # PIP, DIP and tip
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class HandObjectOptions:
     slip: float = 0.012  # m per root s, of a carried object against the hand
     roll: float = 0.2  # rad per root s
     unwatched: float = 4.0  # times that variance while the object is hidden: real slip goes on as it began
-    rest: float = 0.003  # m per root s, of an object at rest
-    rest_turn: float = 0.02  # rad per root s
-    stir: float = 0.08  # root s, more per m/s of the contact points within `reach`: it may just be picked up
-    stir_turn: float = 0.8  # rad root s per m
+    rest: float = 0.002  # m per root s, of an object at rest
+    rest_turn: float = 0.014  # rad per root s
+    stir: float = 0.1  # root s, more per m/s of the contact points within `reach`: it may just be picked up
+    stir_turn: float = 1.0  # rad root s per m
     reach: float = 0.15  # m from the contact points' centre to the object's origin
     baseline: float = 0.1  # s over which a motion is judged
-    evidence: float = 2.0  # log likelihood by which another motion must be better
+    evidence: float = 1.5  # log likelihood by which another motion must be better
     left_rest: float = 10.6  # squared distance of a pose from rest (90 %) from which on the hand has begun to move it
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     motions: tuple[Motion, ...] = ("rest", "carried", "free")  # that the object may have
@@ -182,7 +182,8 @@ class HandObjectFilter:
             symmetry = Symmetry()
         self.symmetry = symmetry
         self._gates = GATES | {6: self.options.pose_gate}
-        self._density = np.repeat([self.options.acceleration**2, self.options.angular_acceleration**2], 3)
+        o = self.options
+        self._slip, self._density = _six(o.slip, o.roll) ** 2, _six(o.acceleration, o.angular_acceleration) ** 2
         self._forget(keypoints)
 
     def _forget(self, keypoints: int) -> None:
@@ -421,7 +422,7 @@ class HandObjectFilter:
         cross[:, n:] += dt**2 / 2 * noise
         own = old[:, :at] @ hand.T + old[:, at : at + 6] @ turn.T + dt**3 / 3 * noise @ c.by_after.T
         growth = o.unwatched if s.stamp - s.object.accepted > o.hidden_after else 1.0
-        own[np.arange(6), np.arange(6)] += growth * dt * np.repeat([o.slip**2, o.roll**2], 3)
+        own[np.arange(6), np.arange(6)] += growth * dt * self._slip
         # the twist is the contact points'
         speed = s.P[:at, n:at] @ c.by_after.T  # (2n, 6): hand now against twist
         own_speed = cross[:, n:at] @ c.by_after.T
@@ -437,10 +438,10 @@ class HandObjectFilter:
 
     def _taken(self, s: _State) -> None:
         """A hidden object that had left its rest, beside a hand, went with it, from where it was last seen."""
-        a, at, o = s.anchors[-1], 2 * s.keypoints.size, self.options
+        a, at = s.anchors[-1], 2 * s.keypoints.size
         carried = self._carry(a.keypoints, s.keypoints, s, a.p)
         dt = s.stamp - a.stamp
-        noise = dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
+        noise = dt * np.diag(self._slip)
         n = s.keypoints.size
         block = a.P[at : at + 6, at : at + 6] + noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
         self._begin(s, "carried", (carried.position, _turned(carried.turn, a.q), block))
@@ -472,12 +473,12 @@ class HandObjectFilter:
         o, at = self.options, 2 * s.keypoints.size
         s.P = P = s.P.copy() if not at else s.P
         k, w = at + np.arange(6), at + 6 + np.arange(6)
-        P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
+        P[k, k] += dt * _six(o.rest, o.rest_turn) ** 2
         if s.hand.started and self._reaches(s):
             speed = s.weight @ s.velocities / s.weight.sum()
-            P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
+            P[k, k] += dt * speed @ speed * _six(o.stir, o.stir_turn) ** 2
         P[w, :], P[:, w] = 0.0, 0.0
-        P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
+        P[w, w] = _six(0.02, 0.2) ** 2
         s.twist = np.zeros(6)
         return None
 
@@ -527,13 +528,13 @@ class HandObjectFilter:
         a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
         dt = s.stamp - a.stamp
         start = a.P[at : at + 6, at : at + 6]
-        noise = start + dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
+        noise = start + dt * np.diag(self._slip)
         carried = None
         if self._can_carry(s):
             carried = self._carry(a.keypoints, s.keypoints, s, a.p)
             n = s.keypoints.size
             noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
-        free = noise + np.diag(np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)) * dt**3 / 3
+        free = noise + dt**3 / 3 * np.diag(self._density)
         free += dt**2 * a.P[at + 6 : at + 12, at + 6 : at + 12]
         turn = single.exp(dt * a.twist[3:])
         ways: dict[Motion, tuple[np.ndarray, single.Quaternion, np.ndarray]] = {
@@ -542,14 +543,17 @@ class HandObjectFilter:
         }
         if carried is not None:
             ways["carried"] = (carried.position, _turned(carried.turn, a.q), noise)
+        L = np.linalg.cholesky(np.array([noise, free]) + seen.covariance)  # rest and carried share the first
+        whiten, spread = np.linalg.inv(L), 2.0 * np.log(L[:, range(6), range(6)]).sum(axis=1)
         fit: dict[Motion, float] = {}
         distance: dict[Motion, float] = {}
-        for name, (p, q, covariance) in ways.items():
+        for name, (p, q, _) in ways.items():
             pose = nearest_equivalent(s.symmetry, seen.pose, q)
             residual = np.concatenate([pose[:3] - p, single.log(single.multiply(pose[3:], single.conjugate(q)))])
-            S = covariance + seen.covariance
-            distance[name] = float(residual @ np.linalg.solve(S, residual))
-            fit[name] = -0.5 * (distance[name] + float(np.linalg.slogdet(S)[1]))
+            own = int(name == "free")
+            white = whiten[own] @ residual
+            distance[name] = float(white @ white)
+            fit[name] = -0.5 * (distance[name] + float(spread[own]))
         chosen = max(fit, key=fit.__getitem__)
         leaving = distance["rest"] > o.left_rest
         if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
@@ -642,6 +646,11 @@ def _forward(L: np.ndarray, right: np.ndarray) -> np.ndarray:
 
     solved: np.ndarray = dtrsm(1.0, L.T, right.T, side=1, overwrite_b=1)  # X L^T = right^T, in Fortran's order
     return solved.T
+
+
+def _six(position: float, rotation: float) -> np.ndarray:
+    """(6,): of each coordinate of a position and of a rotation vector."""
+    return np.array([position] * 3 + [rotation] * 3)
 
 
 def _turned(turn: np.ndarray, q: single.Quaternion) -> single.Quaternion:
