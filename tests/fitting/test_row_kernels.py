@@ -5,6 +5,7 @@ import pytest
 
 from dexhot.fitting import kernels, row_kernels
 from dexhot.fitting.frames import nearest_depth
+from dexhot.fitting.normal_equations import mirror
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import JOINTS, HandPose
 
@@ -24,7 +25,7 @@ def test_rows_are_added_up_where_they_begin():
     A, g = np.eye(10), np.ones(10)
     row_kernels.add_rows(jacobian, weight, residual, 3, A, g)
     assert not np.triu(A, 1).any()
-    row_kernels.mirror(A)
+    mirror(A)
     whole = np.hstack([np.zeros((30, 3)), jacobian, np.zeros((30, 1))])
     wanted = sums(whole, weight, residual)
     assert np.allclose(A, np.eye(10) + wanted[0]) and np.allclose(g, 1.0 + wanted[1])
@@ -41,7 +42,7 @@ def test_rows_of_points_are_those_of_their_jacobians(with_object):
     dense = np.hstack([dense, by_object if with_object else np.zeros((43, 6))])
     A, g = np.zeros((57, 57)), np.zeros(57)
     row_kernels.add_point_rows(ids, directions, by_object, weight, residual, POSED.binding, A, g)
-    row_kernels.mirror(A)
+    mirror(A)
     wanted = sums(dense, weight, residual)
     assert np.allclose(A, wanted[0]) and np.allclose(g, wanted[1])
 

@@ -14,6 +14,7 @@ from tests.lab_estimators import HAND, POSE, THING, LabHands, LabMasks, LabMeshe
 from dexhot.cli import perceive_command
 from dexhot.data.files import load
 from dexhot.data.types import Evidence
+from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import recording as recordings
 from dexhot.humans.open_hand import open_hand
@@ -219,7 +220,7 @@ def test_the_embedded_keypoints_start_in_a_box_and_stay_with_it():
     upright = next_crop(sighting().pixels).angle
     hands, image = TurnedHand((300, 230), upright), np.zeros((480, 640, 3), np.uint8)
     assert hands(image) == []  # the palm detector finds none
-    box = box_of(np.zeros((0, 0)), sighting().pixels)
+    box = box_around(sighting().pixels)
     hands.boxes = {"left": box}
     [found] = hands(image)
     assert found.side == "left" and len({one.angle for one in hands.crops[:8]}) == 8 and hands.boxes == {}

@@ -1,6 +1,7 @@
 """`dexhot train tracker`: a folder that resumes to the same curve, its configuration, its evaluation."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from dexhot.data.files import load  # noqa: E402
 from dexhot.data.types import PolicyCard  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot_train.learners import folder  # noqa: E402
+from dexhot_train.learners import saving as saving_module  # noqa: E402
 from dexhot_train.learners import tracker as tracker_module  # noqa: E402
 from dexhot_train.learners.folder import CHECKPOINT, CONFIG, CURVE  # noqa: E402
 from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
+from dexhot_train.learners.saving import Saving, TrainingStopped  # noqa: E402
 from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker  # noqa: E402
 from dexhot_train.task.clips import TaskClip, load_task_clip, task_clip  # noqa: E402
 from dexhot_train.task.randomisation import NOTHING  # noqa: E402
@@ -53,6 +56,48 @@ def test_a_killed_training_resumes_to_the_same_curve(clip, tmp_path):
     kept = [np.load(tmp_path / name / CHECKPOINT) for name in ("whole", "killed")]
     for name in kept[0].files:
         np.testing.assert_array_equal(kept[0][name], kept[1][name])
+
+
+def test_ctrl_c_ends_the_iteration_and_keeps_it(clip, tmp_path):
+    train_tracker([clip], TINY, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGINT)
+
+    def ctrl_c(done, total, line):
+        if done == 3:  # one iteration after the checkpoint
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(TrainingStopped, match=r"stopped after 3 of 4 iterations, which are kept in .*checkpoint\.npz"):
+        train_tracker([clip], TINY, tmp_path / "stopped", progress=ctrl_c)
+    assert signal.getsignal(signal.SIGINT) == before
+    _, told = train_tracker([clip], TINY, tmp_path / "stopped")
+    assert told["resumed_at_iteration"] == 3
+    assert (tmp_path / "stopped" / CURVE).read_text() == (tmp_path / "whole" / CURVE).read_text()
+
+
+def test_a_second_ctrl_c_does_not_wait_and_slow_iterations_are_saved_by_time(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt), Saving(tmp_path / CHECKPOINT, lambda: {"a": 1}):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    saving = Saving(tmp_path / CHECKPOINT, lambda: {"a": 1}, every=20)
+    saving.after(1, 100)
+    assert not (tmp_path / CHECKPOINT).exists()
+    saving.saved -= saving_module.SECONDS
+    saving.after(2, 100)
+    assert (tmp_path / CHECKPOINT).is_file()
+
+
+def test_the_command_says_how_to_go_on(tmp_path, cache, monkeypatch, capsys):
+    def interrupted(rows, folder, done):
+        for row in rows:
+            signal.raise_signal(signal.SIGINT)
+            yield row
+
+    monkeypatch.setattr("dexhot_train.learners.training.recorded", interrupted)
+    words = ["train", "tracker", "parametric/reach-box-0", "--worlds", "2", "--steps", "96", "--workers", "1"]
+    assert main([*words, "--out", str(tmp_path / "my run")]) == 130
+    told = capsys.readouterr().err
+    assert "stopped after 1 of 2 iterations" in told
+    assert f"Go on with: dexhot {' '.join(words)} --out '{tmp_path / 'my run'}'" in told
 
 
 def test_a_finished_training_goes_on_with_more_steps(clip, tmp_path):

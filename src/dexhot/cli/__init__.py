@@ -6,6 +6,7 @@ Each module has a dataclass (or a union of dataclasses) `Args`, read by tyro fro
 import importlib
 import json
 import os
+import shlex
 import sys
 
 from dexhot import __version__
@@ -94,7 +95,9 @@ def main(argv: list[str] | None = None) -> int:
         if "--json" in argv:
             print(json.dumps({"error": str(text)}))
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
+        if kept := str(e):  # of a training
+            print(f"{kept} Go on with: {shlex.join(['dexhot', *argv])}", file=sys.stderr)
         return 130
 
 

@@ -6,11 +6,11 @@ Cameras are (4,) arrays fx fy cx cy of the image that is passed with them; image
 import numpy as np
 from numba import njit
 
+from dexhot.fitting.normal_equations import falling, mirror
 from dexhot.geometry.sdf_kernels import distance, trilinear
 from dexhot.humans.kernels import exponential
 
 FAR = 1e6
-ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has a quarter of its weight
 
 
 @njit(cache=True)
@@ -294,17 +294,15 @@ def icp(
         for q in range(points.shape[0]):
             if distances[q] == FAR:
                 continue
-            robust = ROBUST / (ROBUST + (distances[q] / scale) ** 2)
-            w = robust * robust / (scale * scale)
+            robust = falling((distances[q] / scale) ** 2)
             object_row(local[q], gradients[q], R, row)
-            for a in range(6):
+            w = robust * robust / (scale * scale)
+            for a in range(6):  # of all six columns: through `add_row` the search would take 1.15 times as long
                 weighted = w * row[a]
                 g[a] += weighted * distances[q]
                 for b in range(a + 1):
                     A[a, b] += weighted * row[b]
-        for a in range(6):
-            for b in range(a):
-                A[b, a] = A[a, b]
+        mirror(A)
         for a in range(3):
             A[a, a] += 1.0 / (turn * turn)
             A[3 + a, 3 + a] += 1.0 / (shift * shift)

@@ -1,26 +1,15 @@
 """Compiled rows of residual terms, and the normal equations that they add up to.
 
 A row of a point of the hand has about 15 entries of 57: rows are added up without their zeros, into the lower triangle
-of the normal equations alone, which `mirror` completes.
+of the normal equations alone (normal_equations.py), which `mirror` completes.
 """
 
 import numpy as np
 from numba import njit
 
-from dexhot.fitting.kernels import FAR, ROBUST, nearest, nearest_point, object_distances, object_rows
+from dexhot.fitting.kernels import FAR, nearest, nearest_point, object_distances, object_rows
+from dexhot.fitting.normal_equations import ROBUST, add_row, falling
 from dexhot.humans.kernels import MOST_ENTRIES, Binding, directed_row
-
-
-@njit(cache=True)
-def _add_row(
-    count: int, columns: np.ndarray, values: np.ndarray, weight: float, residual: float, A: np.ndarray, g: np.ndarray
-) -> None:
-    """One row of `count` entries; columns in rising order."""
-    for a in range(count):
-        at, weighted = columns[a], weight * values[a]
-        g[at] += weighted * residual
-        for b in range(a + 1):
-            A[at, columns[b]] += weighted * values[b]
 
 
 @njit(cache=True)
@@ -35,7 +24,7 @@ def add_rows(
             if jacobian[k, p] != 0.0:
                 columns[count], values[count] = first + p, jacobian[k, p]
                 count += 1
-        _add_row(count, columns, values, weight[k], residual[k], A, g)
+        add_row(count, columns, values, weight[k], residual[k], A, g)
 
 
 @njit(cache=True)
@@ -62,7 +51,7 @@ def add_point_rows(
             for a in range(6):
                 columns[count + a], values[count + a] = last + a, by_object[k, a]
             count += 6
-        _add_row(count, columns, values, weight[k], residual[k], A, g)
+        add_row(count, columns, values, weight[k], residual[k], A, g)
 
 
 @njit(cache=True)
@@ -88,14 +77,6 @@ def summed(
 
 
 @njit(cache=True)
-def mirror(A: np.ndarray) -> None:
-    """The upper triangle of a symmetric matrix from its lower one."""
-    for a in range(A.shape[0]):
-        for b in range(a):
-            A[b, a] = A[a, b]
-
-
-@njit(cache=True)
 def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """directions (K, 3) . jacobians[ids] (K, 3, P) -> (K, P), 0 where an id is negative."""
     K, P = directions.shape[0], jacobians.shape[2]
@@ -108,12 +89,6 @@ def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> 
         for p in range(P):
             out[k, p] = x * rows[0, p] + y * rows[1, p] + z * rows[2, p]
     return out
-
-
-@njit(cache=True)
-def falling(square: float) -> float:
-    """Geman-McClure: of a residual of so many squared sigmas, what remains of it."""
-    return ROBUST / (ROBUST + square)
 
 
 @njit(cache=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.fitting import kernels, row_kernels
-from dexhot.fitting.kernels import ROBUST
+from dexhot.fitting.normal_equations import ROBUST
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, SceneState
 from dexhot.fitting.terms import Rows, Term, squares
 from dexhot.humans.kernels import POSE_SIZE

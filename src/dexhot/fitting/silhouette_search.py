@@ -16,6 +16,7 @@ from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, Unknowns
 from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.hand_fit import rotations_over_so3
+from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d, matrix_to_quat
@@ -131,8 +132,8 @@ def place_by_box(bodies: Bodies, rotation: np.ndarray, box: np.ndarray, camera: 
     place = np.append((middle - c) / f * z, z)
     for _ in range(BOX_ROUNDS):
         pixels = (points + place)[:, :2] / np.maximum((points + place)[:, 2:], 0.02) * f + c
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-        z = float(place[2] * np.hypot(*(high - low)) / max(diagonal, 1.0))
-        place[:2] = (place[:2] / place[2] + (middle - 0.5 * (low + high)) / f) * z
+        own = box_around(pixels)
+        z = float(place[2] * np.hypot(*(own[2:] - own[:2])) / max(diagonal, 1.0))
+        place[:2] = (place[:2] / place[2] + (middle - 0.5 * (own[:2] + own[2:])) / f) * z
         place[2] = z
     return place

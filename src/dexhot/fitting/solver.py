@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from dexhot.fitting.row_kernels import mirror
+from dexhot.fitting.normal_equations import mirror
 from dexhot.fitting.terms import Term
 from dexhot.humans.kernels import POSE_SIZE
 from dexhot.humans.skin import HandPose, PosedHand, ShapedHand, SkinnedHand

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.fitting import row_kernels
-from dexhot.fitting.kernels import ROBUST
+from dexhot.fitting.normal_equations import ROBUST
 from dexhot.humans.kernels import POSE_SIZE, logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
 

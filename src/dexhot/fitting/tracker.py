@@ -20,9 +20,9 @@ from dexhot.errors import ClipError
 from dexhot.fitting import kernels, object_start
 from dexhot.fitting.frames import Frame, frame_view, some, thinning
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
+from dexhot.fitting.normal_equations import mirror
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
-from dexhot.fitting.row_kernels import mirror
 from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, ObjectModel, SceneState, object_at
 from dexhot.fitting.scene_terms import (
     Attraction,

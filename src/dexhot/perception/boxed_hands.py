@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.geometry.boxes import box_around
 from dexhot.perception.hand_landmarks import SAME, SEARCH
 from dexhot.perception.protocols import HandInBox, HandKeypoints, HandSighting
 
@@ -29,10 +30,10 @@ class BoxedHands:
         wanted = {side: (box, 0.0 if side == "left" else 1.0) for side, box in known.items()}
         for side, last in self.tracks.items():
             if side not in self.boxes:
-                wanted[side] = _around(last.pixels), last.right_score
+                wanted[side] = box_around(last.pixels), last.right_score
         found = self._look(color, wanted, {})
         if self.start is not None and (not found or (len(found) < 2 and self.number % SEARCH == 0)):
-            new = {h.side: (_around(h.pixels), h.right_score) for h in self.start(color) if h.side not in self.boxes}
+            new = {h.side: (box_around(h.pixels), h.right_score) for h in self.start(color) if h.side not in self.boxes}
             found |= self._look(color, {side: row for side, row in new.items() if side not in found}, found)
         self.boxes, self.tracks, self.number = {}, found, self.number + 1
         return list(found.values())
@@ -51,7 +52,3 @@ class BoxedHands:
             if score >= LEAST and not taken:
                 found[side] = HandSighting(side, pixels, score, right, np.zeros(21))
         return found
-
-
-def _around(pixels: np.ndarray) -> np.ndarray:
-    return np.concatenate([pixels.min(0), pixels.max(0)])

@@ -6,6 +6,7 @@ import numpy as np
 
 from dexhot.data.labels import LABELS
 from dexhot.errors import DexhotError
+from dexhot.geometry.boxes import box_around
 from dexhot.perception.prompts import NAMES, Prompts
 from dexhot.perception.protocols import HandSighting, Segmenter
 
@@ -56,5 +57,5 @@ class KnownMasks:
 def _box_inside(pixels: np.ndarray, color: np.ndarray) -> np.ndarray:
     """(4,) px around keypoints, as far as it is in the image."""
     height, width = color.shape[:2]
-    found: np.ndarray = np.clip(np.concatenate([pixels.min(0), pixels.max(0)]), 0, [width - 1, height - 1] * 2)
+    found: np.ndarray = np.clip(box_around(pixels), 0, [width - 1, height - 1] * 2)
     return found

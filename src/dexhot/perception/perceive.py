@@ -9,6 +9,7 @@ from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
+from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose, transform
@@ -136,11 +137,11 @@ def perceive(
             if hand.side not in sides:
                 others.append(hand.right_score)
                 continue
-            around = np.stack([box_of(mask, hand.pixels), box_of(np.zeros((0, 0)), hand.pixels)])
+            both = np.stack([box_of(mask, hand.pixels), box_around(hand.pixels)])
             drawn = np.zeros(0, np.int64) if hand.side in masks else np.flatnonzero(mask)
             mesh = kept.take(surfaces.get(id(hand)), hand.side)
-            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), drawn, mesh))
-            detections[hand.side][k] = np.vstack([detections[hand.side][k], [*around[0], hand.confidence]])
+            sightings[hand.side].append(SeenHand(k, both, in_space(camera, depth, hand, mask), drawn, mesh))
+            detections[hand.side][k] = np.vstack([detections[hand.side][k], [*both[0], hand.confidence]])
         for name in masks.keys() & set(sides):
             if masks[name].any() and not len(detections[name][k]):
                 detections[name][k] = np.array([[*box_of(masks[name]), MASK_ALONE]])
@@ -302,4 +303,4 @@ def box_of(mask: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray:
     v, u = np.nonzero(mask)
     corners = np.stack([u, v], -1) if len(u) else np.zeros((0, 2))
     corners = corners if pixels is None else np.concatenate([corners, pixels])
-    return np.concatenate([corners.min(0), corners.max(0)]) if len(corners) else np.full(4, np.nan)
+    return box_around(corners)

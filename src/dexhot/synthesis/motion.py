@@ -15,7 +15,7 @@ from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
 from dexhot.fitting.clip import convention_of, sightings_of
 from dexhot.fitting.hand_fit import Sighting, fit_hand
-from dexhot.fitting.kernels import ROBUST
+from dexhot.fitting.normal_equations import ROBUST
 from dexhot.fitting.solver import solve_pose
 from dexhot.fitting.terms import JointLimits, Keypoints3D, LikelyPose, NearPose, Rows, Term
 from dexhot.geometry.poses import inverse, transform

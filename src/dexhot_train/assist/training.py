@@ -19,12 +19,13 @@ from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import METHODS, AssistedHands, AssistOptions
 from dexhot_train.assist.success import Agent
 from dexhot_train.assist.user_input import fingerprint
-from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.checkpoint import load_checkpoint
 from dexhot_train.learners.dagger import Dagger, DaggerOptions
 from dexhot_train.learners.discriminator import expert_pairs
 from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
 from dexhot_train.learners.networks import Actor, mlp
 from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.learners.saving import Saving
 from dexhot_train.task.vector import VectorTask
 
 CORRECTIONS = "corrections.npz"  # DAgger's checkpoint
@@ -149,11 +150,11 @@ def run_ppo(
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
     row: dict[str, float] = {}
-    for row in recorded(learner.train(iterations), folder, learner.iteration):
-        if progress:
-            progress(learner.iteration, iterations, f"success {row.get('success', 0.0):.2f}")
-        if learner.iteration % 20 == 0 or learner.iteration == iterations:
-            save_checkpoint(learner.state(), folder / CHECKPOINT)
+    with Saving(folder / CHECKPOINT, learner.state, every=20) as saving:
+        for row in recorded(learner.train(iterations), folder, learner.iteration):
+            if progress:
+                progress(learner.iteration, iterations, f"success {row.get('success', 0.0):.2f}")
+            saving.after(learner.iteration, iterations)
     return row
 
 
@@ -196,10 +197,11 @@ def correct(
     path, row = folder / CORRECTIONS, {}
     if path.is_file():
         dagger.load(load_checkpoint(path))
-    for row in dagger.train():
-        if progress:
-            progress(dagger.round, options.rounds, f"success {row.get('success', 0.0):.2f}")
-        save_checkpoint(dagger.state(), path)
+    with Saving(path, dagger.state) as saving:
+        for row in dagger.train():
+            if progress:
+                progress(dagger.round, options.rounds, f"success {row.get('success', 0.0):.2f}")
+            saving.after(dagger.round, options.rounds)
     return row
 
 

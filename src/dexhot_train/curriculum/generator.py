@@ -26,6 +26,7 @@ from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot_train.curriculum.tasks import HomotopyTask, thicker, with_object
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
+from dexhot_train.learners.saving import Saving
 
 PHASES = 8
 # Largest change of a parent: factors of mass, thickness and duration; m and rad of motions.
@@ -256,10 +257,11 @@ def train_generator(
         learner.load(load_checkpoint(folder / CHECKPOINT))
     total = (options.pretraining + options.tuning) // options.save_every or 1
     kept_rows(folder, learner.iteration)
-    for row in recorded(learner.train(), folder, learner.iteration):
-        save_checkpoint(learner.state(), folder / CHECKPOINT)
-        if progress:
-            progress(learner.iteration, total, f"loss {row['loss']:.3f}")
+    with Saving(folder / CHECKPOINT, learner.state) as saving:
+        for row in recorded(learner.train(), folder, learner.iteration):
+            saving.after(learner.iteration, total)
+            if progress:
+                progress(learner.iteration, total, f"loss {row['loss']:.3f}")
     save_checkpoint(model.state(), folder / "generator.npz")
     return model
 

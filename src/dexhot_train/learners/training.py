@@ -1,13 +1,14 @@
-"""A training in its folder (folder.py): it goes on from the checkpoint, and leaves one every so many iterations."""
+"""A training in its folder (folder.py): it goes on from the checkpoint, and leaves one (saving.py)."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.checkpoint import load_checkpoint
 from dexhot_train.learners.folder import CHECKPOINT, kept_rows, recorded, took
 from dexhot_train.learners.ppo import PPO
+from dexhot_train.learners.saving import Saving
 
 
 def train_in_folder(
@@ -20,7 +21,7 @@ def train_in_folder(
 ) -> dict[str, Any]:
     """Train until `iterations` are done in all; a summary. `shown`: figures of a row for the progress line.
 
-    Raises FileFormatError for a damaged checkpoint, DexhotError for another network's.
+    Raises TrainingStopped at Ctrl-C, FileFormatError for a damaged checkpoint, DexhotError for another network's.
     """
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
@@ -28,15 +29,15 @@ def train_in_folder(
     rows = kept_rows(folder, resumed)
     began, steps = time.perf_counter(), learner.steps
     try:
-        for row in recorded(learner.train(iterations), folder, resumed):
-            rows.append(row)
-            if progress:
-                speed = (learner.steps - steps) / (time.perf_counter() - began)
-                parts = [f"{name.rpartition('/')[2]} {row[name]:.2f}" for name in shown if name in row]
-                line = ", ".join([*parts, f"{speed:.0f} steps/s"])
-                progress(learner.iteration - resumed, iterations - resumed, line)
-            if learner.iteration % save_every == 0 or learner.iteration == iterations:
-                save_checkpoint(learner.state(), folder / CHECKPOINT)
+        with Saving(folder / CHECKPOINT, learner.state, save_every) as saving:
+            for row in recorded(learner.train(iterations), folder, resumed):
+                rows.append(row)
+                if progress:
+                    speed = (learner.steps - steps) / (time.perf_counter() - began)
+                    parts = [f"{name.rpartition('/')[2]} {row[name]:.2f}" for name in shown if name in row]
+                    line = ", ".join([*parts, f"{speed:.0f} steps/s"])
+                    progress(learner.iteration - resumed, iterations - resumed, line)
+                saving.after(learner.iteration, iterations)
     finally:  # a run that was stopped counts too
         if learner.steps > steps:
             took(folder, time.perf_counter() - began, learner.steps - steps)

@@ -87,7 +87,8 @@ def test_a_file_acts_as_the_actor_and_names_what_it_is_for(actor, lift, tmp_path
 
 
 def test_an_agent_of_grab_has_its_terms(actor, lift, tmp_path):
-    grab = replace(lift, reference=replace(lift.reference, name="grab/duck_lift"))
+    reference = replace(lift.reference, name="grab/duck_lift")
+    grab = replace(lift, reference=reference, demonstration=replace(lift.demonstration, reference=reference))
     assert "research" in OnnxNetwork(save_leap_agent(actor, [grab], TINY, tmp_path / "a", "", {})).card.terms
 
 
