@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
+from dexhot.data.labels import LABELS
 from dexhot.errors import ClipError
 from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
@@ -13,6 +14,7 @@ from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, mend
 from dexhot.fitting.scene import SceneState, object_model
 from dexhot.fitting.scene_terms import Ground
+from dexhot.fitting.summary import summarise_recording_fit, unseen_notes
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.planes import Plane
@@ -43,6 +45,19 @@ def test_hand_and_object_are_found_and_followed_without_truth(clip, fit):
     angle = reduced_angle(ASSET.symmetry, found.object_pose[:, 3:], evidence.object_pose[:, 3:])
     assert np.degrees(angle).mean() < 4.0
     assert not any(one.hand_lost or one.object_lost for one in fit.tracked)
+
+
+def test_evidence_that_never_shows_the_object_is_told(clip, fit):
+    recording, evidence, _ = clip
+    assert unseen_notes(fit, evidence) == [] and "notes" not in summarise_recording_fit(fit, evidence)
+    labels = np.where(evidence.labels == LABELS["object"], 0, evidence.labels).astype(np.uint8)
+    none = replace(evidence, labels=labels, object_pose=np.full_like(evidence.object_pose, np.nan))
+    blind = fit_recording(recording, none, ASSET, RECIPE, HAND)
+    figures = summarise_recording_fit(blind, none)
+    assert figures["frames_with_object"] == 0 and figures["object_lost_frames"] == len(recording)
+    assert f"no frame of the evidence shows {ASSET.name}" in figures["notes"][0]
+    alone = fit_recording(recording, none, None, RECIPE, HAND)
+    assert "notes" not in summarise_recording_fit(alone, none)
 
 
 def test_the_trajectory_is_in_the_world_and_knows_how_well(clip, fit):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexhot.geometry.meshes import mass_properties, repair, surface_samples, volume
+from dexhot.errors import MeshError
+from dexhot.geometry.meshes import check_arrays, mass_properties, repair, surface_samples, volume
 
 BOX = trimesh.creation.box((0.04, 0.06, 0.09))
 V, F = np.array(BOX.vertices), np.array(BOX.faces)
@@ -59,3 +60,9 @@ def test_surface_samples_are_spread_by_area_with_the_faces_normals():
     assert (normals[face == 0] == [0, 0, -1]).all() and (normals[face == 2] == [0, -1, 0]).all()
     assert (points[face == 0, 2] == 0).all() and (points[face == 0, 0] / 3 + points[face == 0, 1] / 2 <= 1).all()
     np.testing.assert_allclose(points[face == 0].mean(0), [1, 2 / 3, 0], atol=0.05)
+
+
+def test_one_triangle_is_refused_as_that():
+    corners = np.array([[0.0, 0, 0], [0.05, 0, 0], [0, 0.05, 0.02]])
+    with pytest.raises(MeshError, match="3 vertices, and a solid has at least 4: export the whole surface"):
+        check_arrays("tri", corners, np.array([[0, 1, 2]]))

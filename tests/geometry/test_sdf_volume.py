@@ -85,3 +85,13 @@ def test_what_has_no_inside_is_refused():
         sdf_volume(SPHERE.vertices, SPHERE.faces, 1e-5)
     with pytest.raises(MeshError, match="no faces"):
         sdf_volume(SPHERE.vertices, np.zeros((0, 3), int))
+
+
+def test_warp_starts_without_a_warning_of_a_missing_gpu():
+    """In a process of its own: Warp starts once, and its library writes past sys.stderr."""
+    import subprocess
+    import sys
+
+    code = "from dexhot.geometry.warp_start import start_warp; start_warp(); import warp; warp.zeros(1, device='cpu')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "CUDA driver" not in found.stderr and found.stdout == ""

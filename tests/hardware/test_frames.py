@@ -1,5 +1,7 @@
 """Cameras without ROS: packing, directories, bags, the drawn scene, and a device that disappears and comes back."""
 
+import struct
+
 import numpy as np
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames
 from dexhot.hardware.camera.reconnect import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
+from dexhot.hardware.camera.recording import open_recording
 from dexhot.hardware.camera.source import Mode, camera_source
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
@@ -142,6 +145,28 @@ def test_what_a_directory_lacks_is_named(directory, name, told):
         path.unlink()
     with pytest.raises(FileFormatError, match=told):
         camera_source(f"dir:{directory}", Mode())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("fx: [600\nfy: 2\n", "is not YAML in line 2"),
+        ("fx: 600\nfy: 600\n", "lacks cx, cy; write fx, fy, cx, cy in pixels"),
+        ("600", "no `name: value` entries"),
+        ("fx: a\nfy: 1\ncx: 2\ncy: 2\n", "could not convert string to float: 'a'; write"),
+    ],
+)
+def test_what_is_wrong_with_camera_yaml_is_told_in_one_line_from_everywhere(directory, text, told):
+    (directory / "camera.yaml").write_text(text)
+    for read in (lambda: camera_source(f"dir:{directory}", Mode()), lambda: open_recording(directory)):
+        with pytest.raises(FileFormatError, match=told) as error:
+            read()
+        assert "camera.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_rvl_is_refused_with_how_to_convert_it():
+    with pytest.raises(FileFormatError, match="only PNG is read, not RVL.*republish compressedDepth raw"):
+        codec.decode_depth(bytes(12) + struct.pack("<II", 640, 480) + bytes(64))
 
 
 def test_a_recording_keeps_its_pace(directory):

@@ -367,3 +367,17 @@ def test_a_sleeve_of_the_objects_size_is_not_taken_for_it():
     track.hands = [fist(float(u.min()), float(v.mean()))]
     left = track._masks(CAMERA, depth, hidden)[0]
     assert left and not any((mask & box).any() for mask in left)
+
+
+def test_titles_of_the_picture_lie_over_no_image(tmp_path, monkeypatch):
+    from dexhot.perception import picture
+
+    depth, middles = two_boxes()
+    recording, drawn = clip(6, np.round(1000 * depth).astype(np.uint16)), []
+    evidence, _ = perceive(recording, None, object_track(np.array(middles[0])))
+    monkeypatch.setattr(picture, "save_figure", lambda figure, path, dpi: drawn.append(figure) or path)
+    picture.draw_evidence(recording, evidence, tmp_path / "seen.png")
+    (figure,) = drawn
+    figure.canvas.draw()
+    upper, lower = figure.axes[0].get_window_extent(), figure.axes[3].title.get_window_extent()
+    assert lower.y1 < upper.y0

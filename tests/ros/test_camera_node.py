@@ -119,6 +119,7 @@ def test_an_error_while_reading_is_a_fault(bench):
     node, cable = bench.node, bench.cable
     cable.failure = ValueError("half an image")
     assert bench.spin_until(lambda: "half an image" in node.fault_reason)
+    assert "cannot be read any more" in node.finished and node.exit_code == 1, "and its graph ends with it"
     assert node.state == "inactive" and cable.closed == 1
 
 

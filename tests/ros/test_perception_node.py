@@ -1,5 +1,7 @@
 """What the perception node publishes of images drawn of the rig: the object, not the robot's own hand; and why not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -167,10 +169,21 @@ def test_without_a_camera_info_nothing_is_seen_and_the_topic_is_named(seeing):
     seeing.node.pairs.on_depth(image(header, depth))
     seeing.node.pairs.on_color(image(header, color))
     seeing.node.pairs.began -= 2.0
-    assert seeing.node.pairs.problem(1.0) == (
-        "no camera info has arrived on /camera/aligned_depth_to_color/camera_info"
-    )
+    silent = "no camera info has arrived on /camera/aligned_depth_to_color/camera_info: no node publishes it"
+    assert seeing.node.pairs.problem(1.0).startswith(silent)
     assert seeing.node.newest.waiting is None
+
+
+def test_a_camera_that_stays_silent_is_logged_again(seeing, monkeypatch):
+    logged = []
+    monkeypatch.setattr(seeing.node, "get_logger", lambda: SimpleNamespace(warning=logged.append))
+    seeing.node.pairs.began -= 2.0 * seeing.node.p.silence
+    seeing.node.watch()
+    seeing.node.watch()
+    assert len(logged) == 1
+    seeing.node.logged -= 11.0
+    seeing.node.watch()
+    assert len(logged) == 2 and "no node publishes it, the camera's driver is not running" in logged[1]
 
 
 @pytest.mark.parametrize(

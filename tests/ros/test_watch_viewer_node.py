@@ -1,11 +1,14 @@
 """The watch viewer: an image is shown with its own labels."""
 
+import time
+
 import numpy as np
 import pytest
 from std_msgs.msg import Header
 
 from dexhot.geometry.cameras import pinhole
 from dexhot.ros.core import messages
+from dexhot.ros.see import image_pairs
 from dexhot.ros.see.camera_messages import camera_info, image
 from dexhot.ros.show import watch_viewer_node
 from dexhot.ros.show.watch_viewer_node import KEPT, WatchViewerNode
@@ -57,3 +60,19 @@ def test_labels_of_an_image_that_is_gone_change_nothing(viewer):
     assert viewer.newest.color[0, 0, 0] == 1
     label(viewer, 0)
     assert viewer.newest.color[0, 0, 0] == 1
+
+
+def test_a_silent_camera_is_named_with_its_topic_in_diagnostics_and_in_the_browser(viewer, monkeypatch):
+    see(viewer, 0)
+    label(viewer, 0)
+    viewer.draw()
+    assert not viewer.warnings and viewer.newest.problem == ""
+    late = time.monotonic() + 12.0
+    monkeypatch.setattr(image_pairs.time, "monotonic", lambda: late)
+    shown = []
+    monkeypatch.setattr(viewer.view, "show", lambda now: shown.append(viewer.view._text(now)))
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: {0: None})
+    viewer.draw()
+    why = viewer.warnings["images"]
+    assert why.startswith("no depth on /camera/aligned_depth_to_color/image_raw for 12.0 s: no node publishes it")
+    assert f"**{why}**" in shown[0]

@@ -109,7 +109,7 @@ def run(args: Args) -> None:
 
 def _fit_recording(args: Args) -> None:
     """Hand and object of a recording."""
-    from dexhot.cli.output import print_json, summary
+    from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import HandObjectTrajectory
     from dexhot.errors import DexhotError
@@ -155,9 +155,12 @@ def _fit_recording(args: Args) -> None:
         figures["world"] = "level with the table that is seen; the camera's pose is not in the recording"
     if args.picture:
         figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
+    notes = figures.pop("notes", [])
     summary(f"{name} -> {out}", figures)
+    for note in notes:
+        console.print(f"note: {note}.", highlight=False, soft_wrap=True)
     if args.json:
-        print_json({"trajectory": str(out), "recording": name, **figures})
+        print_json({"trajectory": str(out), "recording": name, **figures, "notes": notes})
 
 
 def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence], ObjectAsset | None]":

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.data.labels import LABELS
 from dexhot.data.types import Evidence
 from dexhot.fitting.hand_fit import HandFit, Sighting
 from dexhot.fitting.result import RecordingFit
@@ -45,7 +46,8 @@ def _in_image(fit: HandFit, sightings: Sequence[Sighting]) -> np.ndarray:
 
 
 def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, Any]:
-    """Residuals in the image, penetration and time; of the tracker also its scores and losses."""
+    """Residuals in the image, penetration and time; of the tracker also its scores and losses. "notes": what a user
+    should know."""
     pixels, deep = [], []
     for t, scenes in enumerate(fit.scenes):
         for side, scene in scenes.items():
@@ -75,6 +77,10 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
         }
     if fit.search is not None:
         figures |= fit.search.figures()
+    if notes := unseen_notes(fit, evidence):
+        figures["notes"] = notes
+        if tracked:
+            figures["object_lost_frames"] = len(fit.scenes)
     first = next(scenes for scenes in fit.scenes if scenes)
     figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()
     figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds[fit.seconds > 0])), 3)
@@ -82,3 +88,15 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
     if deep:
         figures["penetration_mm_p95"] = round(float(1e3 * np.percentile(deep, 95)), 2)
     return figures
+
+
+def unseen_notes(fit: RecordingFit, evidence: Evidence) -> list[str]:
+    """The sentence about an object that the evidence shows in no frame: its path is a guess."""
+    seen = np.isfinite(evidence.object_pose[:, 0]) | (evidence.labels == LABELS["object"]).any(axis=(1, 2))
+    if fit.model is None or seen.any():
+        return []
+    name = fit.trajectory.object_name
+    return [
+        f"no frame of the evidence shows {name}: its path is a guess. Run `dexhot perceive RECORDING --object {name}` and "
+        "fit that, or fit the hand alone with --object none"
+    ]

@@ -3,7 +3,8 @@
 import numpy as np
 import warp as wp
 
-wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
+from dexhot.geometry.warp_start import start_warp
+
 wp.set_module_options({"enable_backward": False})
 
 
@@ -18,6 +19,7 @@ def measure(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), reach: float, dist
 
 def signed_distances(vertices: np.ndarray, faces: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (N, 3) -> (N,) float32, in the vertices' unit."""
+    start_warp()
     low, high = np.minimum(vertices.min(0), points.min(0)), np.maximum(vertices.max(0), points.max(0))
     mesh = wp.Mesh(
         points=wp.array(vertices.astype(np.float32), dtype=wp.vec3, device="cpu"),

@@ -56,10 +56,10 @@ def check_arrays(name: str, vertices: ArrayLike, faces: ArrayLike) -> None:
         raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise MeshError(f"{name}: a face refers to vertex {faces.max()}, but there are only {len(vertices)}.")
-    if len(faces) < 4:
+    if len(vertices) < 4:
         raise MeshError(
-            f"{name}: it has {len(faces)} triangle{'s' * (len(faces) > 1)}, and a solid at least 4: export its whole "
-            "surface."
+            f"{name}: it has {len(vertices)} vertices, and a solid has at least 4: export the whole surface, not one "
+            "triangle."
         )
 
 

@@ -87,6 +87,9 @@ def zero_level(volume: SdfVolume) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
     import warp as wp
 
+    from dexhot.geometry.warp_start import start_warp
+
+    start_warp()
     field: Any = wp.array(np.ascontiguousarray(volume.values, np.float32), dtype=float, device="cpu")
     found, indices = wp.MarchingCubes.extract_surface_marching_cubes(field, threshold=0.0)
     closed = trimesh.Trimesh(

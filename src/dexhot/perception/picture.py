@@ -21,7 +21,7 @@ def draw_evidence(recording: Recording, evidence: Evidence, path: Path) -> Path:
     matplotlib.use("Agg", force=False)
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, FRAMES // 2, figsize=(15, 8))
+    figure, axes = plt.subplots(2, FRAMES // 2, figsize=(15, 8), layout="constrained")  # no title over a picture
     confidence = evidence.provenance.get("confidence") or []
     for ax, k in zip(axes.flat, np.linspace(0, len(recording) - 1, FRAMES).astype(int)):
         ax.imshow(tinted(recording.color[k], evidence.labels[k]).astype(np.uint8))
@@ -34,5 +34,4 @@ def draw_evidence(recording: Recording, evidence: Evidence, path: Path) -> Path:
         ax.set_title(title, fontsize=10)
         ax.set_axis_off()
     figure.suptitle(f"{recording.name}: orange right hand, purple left hand, blue object", fontsize=12)
-    figure.tight_layout()
     return save_figure(figure, path, dpi=90)

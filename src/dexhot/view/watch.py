@@ -35,6 +35,7 @@ class WatchSnapshot:
     hand: np.ndarray | None = None  # (51 + S,) parameters of the open hand, in the camera's frame
     object_pose: np.ndarray | None = None  # (7,)
     object_covariance: np.ndarray | None = None  # (3, 3) of its position
+    problem: str = ""  # why no images arrive
     ages: dict[str, float] = field(default_factory=dict)  # name -> s since its last message
 
 
@@ -133,7 +134,7 @@ class WatchView:
         self.ellipsoid.position, self.ellipsoid.scale = now.object_pose[:3], SIGMAS * sigma
 
     def _text(self, now: WatchSnapshot) -> str:
-        lines = []
+        lines = [f"**{now.problem}**"] if now.problem else []
         if now.keypoints is not None:
             lines.append(f"hand: known to {1e3 * float(np.median(now.keypoints[:, 3])):.0f} mm (median sigma)")
         if now.object_covariance is not None:

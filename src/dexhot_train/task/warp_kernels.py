@@ -2,7 +2,9 @@
 
 import warp as wp
 
-wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
+from dexhot.geometry.warp_start import start_warp
+
+start_warp()
 
 
 @wp.kernel(enable_backward=False)

@@ -20,7 +20,6 @@ STEPS = wp.constant(32)  # faces walked over within one pixel, at most
 RUN = wp.constant(8)
 NO_BORDER, SILHOUETTE, INTERSECTION = wp.constant(0), wp.constant(1), wp.constant(2)
 
-wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})  # unfused: an edge's two faces agree on its sides
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.raster import kernels
+from dexhot.geometry.warp_start import start_warp
 
 LABELS = ("background", "left", "right", "object")  # the channels of a mask, in order
 
@@ -76,7 +77,7 @@ class Rasterizer:
         if labels.shape != faces.shape[:1] or not np.isin(labels, np.arange(1, len(LABELS))).all():
             choices = ", ".join(f"{k} {name}" for k, name in enumerate(LABELS) if k)
             raise DexhotError(f"labels need one number for each of the {len(faces)} faces: {choices}.")
-        wp.init()
+        start_warp()
         if device not in (names := [d.alias for d in wp.get_devices()]):
             raise DexhotError(f"Warp has no device {device!r} here; one of {', '.join(names)}.")
         self.camera, self.device, self.count = camera, device, len(faces)

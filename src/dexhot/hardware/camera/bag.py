@@ -85,12 +85,18 @@ class BagFrames:
             self.lost[:] = reader.damage
 
     def _frames(self, number: int, stamp: float, color: Any, depth: Any) -> Frames:
-        rgb, mm = _pixels(color, depth=False), None if depth is None else _pixels(depth, depth=True)
+        rgb, mm = self._decoded(color, False), None if depth is None else self._decoded(depth, True)
         if rgb.ndim == 2:
             rgb = np.repeat(rgb[..., None], 3, axis=2)
         if mm is not None and self._aligner is not None:
             mm = self._aligner(mm)
         return Frames(stamp, number, rgb, mm, self.intrinsics)
+
+    def _decoded(self, message: Any, depth: bool) -> np.ndarray:
+        try:
+            return _pixels(message, depth)
+        except FileFormatError as e:
+            raise FileFormatError(f"{self.path}, {self.depth if depth else self.color}: {e}") from e
 
     @cached_property
     def _aligner(self) -> Aligner | None:

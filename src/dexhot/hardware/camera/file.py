@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -18,6 +19,7 @@ from dexhot.hardware.camera.codec import decode_color, decode_depth
 from dexhot.hardware.camera.frames import EndOfFrames, Frames
 
 IMAGES = (".jpg", ".jpeg", ".png")
+CAMERA_YAML = "fx, fy, cx, cy in pixels, and optionally d (5 coefficients) and fps"
 LATE = 0.5  # s of lag above which playback slips instead of catching up
 
 
@@ -105,17 +107,32 @@ def _decoded(file: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
         raise FileFormatError(f"{file}: {e}") from e
 
 
-def _camera_yaml(path: Path) -> tuple[float, tuple[float, float, float, float, tuple[float, ...]]]:
-    """Frames per second, and Intrinsics' fx, fy, cx, cy, d. Raises FileFormatError."""
+def camera_entries(path: Path) -> dict[str, Any]:
+    """The entries of a folder's camera.yaml. Raises FileFormatError."""
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; a folder of images needs it (docs/capture.md).")
     try:
         entries = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        mark = getattr(e, "problem_mark", None)
+        where = f" in line {mark.line + 1} ({e.problem})" if isinstance(e, yaml.MarkedYAMLError) and mark else ""
+        raise FileFormatError(f"{path} is not YAML{where}; write {CAMERA_YAML}, each as `name: value`.") from e
+    if not isinstance(entries, dict):
+        raise FileFormatError(f"{path} has no `name: value` entries; write {CAMERA_YAML}.")
+    return entries
+
+
+def _camera_yaml(path: Path) -> tuple[float, tuple[float, float, float, float, tuple[float, ...]]]:
+    """Frames per second, and Intrinsics' fx, fy, cx, cy, d. Raises FileFormatError."""
+    entries = camera_entries(path)
+    if lacking := [name for name in ("fx", "fy", "cx", "cy") if name not in entries]:
+        raise FileFormatError(f"{path} lacks {', '.join(lacking)}; write {CAMERA_YAML}.")
+    try:
         d = tuple(float(x) for x in entries.get("d", (0.0,) * 5))
         fps = float(entries.get("fps", 30.0))
         fx, fy, cx, cy = (float(entries[name]) for name in ("fx", "fy", "cx", "cy"))
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as e:
-        raise FileFormatError(f"{path} is not {{fx, fy, cx, cy, d, fps}}: {e}.") from e
+    except (TypeError, ValueError) as e:
+        raise FileFormatError(f"{path}: {e}; write {CAMERA_YAML}.") from e
     if len(d) != 5 or fps <= 0:
         raise FileFormatError(f"{path}: d must have 5 coefficients and fps must be positive, not {d} and {fps}.")
     return fps, (fx, fy, cx, cy, d)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from dexhot.data import bags
 from dexhot.data.files import kind_of
@@ -15,7 +14,7 @@ from dexhot.errors import FileFormatError, MissingExtraError
 from dexhot.geometry.cameras import pinhole
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.extrinsics import static_transform
-from dexhot.hardware.camera.file import directory_frames
+from dexhot.hardware.camera.file import camera_entries, directory_frames
 from dexhot.hardware.camera.frames import Frames
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -121,10 +120,10 @@ def _collect(name: str, source: Iterator[Frames], start: int, count: int | None,
 
 def _placed(camera_yaml: Path) -> np.ndarray | None:
     """world_T_camera of a folder's camera.yaml, if it has one. Raises FileFormatError."""
+    entry = camera_entries(camera_yaml).get("world_T_camera")
     try:
-        entry = (yaml.safe_load(camera_yaml.read_text()) or {}).get("world_T_camera")
         return None if entry is None else np.array(entry, float).reshape(7)
-    except (OSError, yaml.YAMLError, AttributeError, ValueError, TypeError) as e:
+    except (ValueError, TypeError) as e:
         raise FileFormatError(f"{camera_yaml}: world_T_camera is not [x, y, z, qw, qx, qy, qz]: {e}.") from e
 
 

@@ -132,6 +132,7 @@ class CameraNode(DexhotNode):
     def watch(self) -> None:
         """Report rate, drops and reconnects in the diagnostics, and log each problem once."""
         if self.failure is not None:
+            self.finish(f"{self.camera.name} cannot be read any more", code=1)  # no graph goes on without its camera
             raise self.failure
         now, health = time.monotonic(), self.camera.health
         self.values |= health.values | {"reconnects": self.camera.reconnects}

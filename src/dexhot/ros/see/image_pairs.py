@@ -133,6 +133,12 @@ class ImagePairs:
         age = self.node.now() - stamp
         self.found(ImagePair(stamp, header, color, depth, self.camera, time.monotonic(), age))
 
+    def ended(self, topic: str) -> str:
+        """What to add about a silent topic that has no publisher."""
+        if self.node.count_publishers(self.node.full(topic)):
+            return ""
+        return ": no node publishes it, the camera's driver is not running"
+
     def problem(self, silence: float) -> str:
         """Why there are no pairs; "" if there are. `silence`: timeout of each topic, s."""
         now = time.monotonic()
@@ -141,9 +147,9 @@ class ImagePairs:
             topic = self.topics[kind]
             last = self.arrived.get(kind)
             if last is None and now - self.began > silence:
-                return f"no {kind} has arrived on {topic}"
+                return f"no {kind} has arrived on {topic}{self.ended(topic)}"
             if last is not None and now - last > silence:
-                return f"no {kind} on {topic} for {now - last:.1f} s"
+                return f"no {kind} on {topic} for {now - last:.1f} s{self.ended(topic)}"
         if "camera info" in self.arrived and self.camera is None:
             return self.node.refusals.why(self.topics["camera info"]) or "the camera info is invalid"
         if self.unpaired > UNPAIRED:

@@ -41,6 +41,7 @@ from dexhot.ros.see.stamped import StampedHistory
 
 NEAR = 1.2 / RATE  # s between an image and the joint states that it is drawn with
 SIDES = {"none": (), "right": ("right",), "left": ("left",), "both": ("right", "left")}
+AGAIN = 10.0  # s between log entries about a camera that stays silent
 NOTHING = "no image has been looked at yet"
 
 
@@ -108,6 +109,7 @@ class PerceptionNode(DexhotNode):
         self.states: StampedHistory[np.ndarray] = StampedHistory()  # world_T_mesh as filtered
         self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": NOTHING}
         self.unseen = self.beside = ""
+        self.logged = time.monotonic()
         self.newest: Newest[ImagePair] = Newest("perception", self.worker)
 
     def stop(self) -> None:
@@ -223,7 +225,8 @@ class PerceptionNode(DexhotNode):
     def watch(self) -> None:
         """Report why nothing is seen, at once when it begins."""
         self.newest.check()
-        why = self.pairs.problem(self.p.silence) or self.unseen
+        silent = self.pairs.problem(self.p.silence)
+        why = silent or self.unseen
         if not self.values["images"] and not why:
             why = NOTHING
         before = self.values["unseen"]
@@ -231,7 +234,9 @@ class PerceptionNode(DexhotNode):
         self.warnings.pop("unseen", None)
         if why:
             self.warnings["unseen"] = why
-        if bool(why) != bool(before) or (before == NOTHING and why != before):
-            if why:
-                self.get_logger().warning(why)
+        changed = bool(why) != bool(before) or (before == NOTHING and why != before)
+        if why and (changed or (silent and time.monotonic() - self.logged > AGAIN)):
+            self.get_logger().warning(why)
+            self.logged = time.monotonic()
+        if changed:
             self.publish_diagnostics()

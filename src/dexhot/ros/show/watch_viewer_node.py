@@ -102,7 +102,9 @@ class WatchViewerNode(DexhotNode):
 
     def draw(self) -> None:
         """Draw what has changed; nothing without a browser."""
-        if not self.server.get_clients() or not self.heard:
+        self.newest.problem = self.pairs.problem(self.p.silence)
+        self.warnings = {"images": self.newest.problem} if self.newest.problem else {}
+        if not self.server.get_clients() or not (self.heard or self.newest.problem):
             return
         now = time.monotonic()
         self.newest.ages = {what: now - at for what, at in self.heard.items()}
