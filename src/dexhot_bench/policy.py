@@ -13,8 +13,11 @@ from dexhot.control.observation import EGOCENTRIC
 from dexhot.control.policy import OnnxNetwork, Policy, make_card
 from dexhot.datasets import splits
 from dexhot.datasets.parametric import generate
-from dexhot.evaluation.controllers import BASELINES, EvaluationOptions, clips_named, evaluate_clip, summarise
+from dexhot.evaluation.clips import clips_named
+from dexhot.evaluation.controllers import evaluate_clip
 from dexhot.evaluation.kept_rows import evaluate_kept
+from dexhot.evaluation.options import BASELINES, EvaluationOptions
+from dexhot.evaluation.summary import summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track

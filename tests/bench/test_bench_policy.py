@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dexhot.errors import DexhotError
-from dexhot.evaluation.controllers import BASELINES
+from dexhot.evaluation.options import BASELINES
 from dexhot_bench import policy
 from dexhot_train.learners.baselines import TrainedBaseline
 
