@@ -4,19 +4,25 @@ import dataclasses
 import importlib
 import io
 import pickle
-from typing import get_args
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
+import tyro
 
-from dexhot.bringup.graph import read_parameters, resolve
+from dexhot.bringup.graph import GraphError, read_parameters, resolve
 from dexhot.bringup.graphs import load_graph
-from dexhot.cli import COMMANDS, empty_argument, main
-from dexhot.cli.arguments import at_least
+from dexhot.cli import COMMANDS, datasets_command, empty_argument, evaluate_command, main, perceive_command
+from dexhot.cli.arguments import at_least, gathered, plural, policy_out
+from dexhot.cli.mine_command import out_path
 from dexhot.data.files import file_of, save
 from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import DexhotError, FileFormatError, MeshError, MissingExtraError, NotFoundError
 from dexhot.geometry.meshes import check_arrays
+from dexhot.hardware.camera.source import KINDS, RGBD, RUNNING
+from dexhot.objects.library import OF_DATASETS
 from dexhot.rollouts.live import live_rollout
 from dexhot.ros.core.parameters import load_schema, template
 
@@ -49,6 +55,60 @@ def test_nothing_is_saved_beside_a_folder_of_that_name(tmp_path, lift_reference)
     with pytest.raises(FileFormatError, match="is a folder"):
         save(lift_reference, tmp_path / "d")
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+@pytest.mark.parametrize("name, proposed", [("x.txt", r"x\.npz"), ("block.fit", r"block\.npz")])
+def test_a_file_of_another_suffix_is_refused_everywhere(tmp_path, monkeypatch, lift_reference, name, proposed, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert file_of("block", Reference).name == "block.npz"
+    for write in (
+        lambda: file_of(name, Reference),
+        lambda: save(lift_reference, name),
+        lambda: out_path(save(lift_reference, "r.npz"), Path(name), 1),
+        lambda: policy_out(Path(name).with_suffix(".txt"), False),
+    ):
+        with pytest.raises(FileFormatError, match=r"the file that is written is \.(npz|onnx); name it"):
+            write()
+    told = refused(capsys, "generate", "lift", "--out", name)
+    assert re.search(f"the file that is written is .npz; name it {proposed}", told)
+    assert [p.name for p in tmp_path.iterdir()] == ["r.npz"]
+
+
+def test_an_option_given_again_adds_its_values():
+    several = plural(perceive_command.Args)
+    assert several >= {"--prompt"} and not several & {"--out", "--recording"}
+    assert plural(datasets_command.Args) == set() and "--policies" in plural(evaluate_command.Args)
+    words = ["R", "--prompt", "a", "--json", "--prompt=b", "--count", "3", "--prompt", "c", "d"]
+    assert gathered(words, several) == ["R", "--prompt", "a", "b", "c", "d", "--json", "--count", "3"]
+    args = tyro.cli(perceive_command.Args, args=gathered(words, several), config=(tyro.conf.FlagCreatePairsOff,))
+    assert args.prompt == ("a", "b", "c", "d") and args.json and args.count == 3
+
+
+@pytest.mark.parametrize("folder", ["grab", "dexycb", "parametric"])
+def test_an_object_takes_no_name_of_a_dataset(folder, capsys):
+    told = refused(capsys, "object", "add", "mesh.obj", "--name", f"{folder}/x")
+    assert f"{folder}/x is a name of " in told and "give --name user/x" in told
+    assert set(get_args(get_type_hints(datasets_command.Get)["dataset"])) <= set(OF_DATASETS)
+
+
+def test_mass_and_density_are_not_given_both(capsys):
+    assert "keep one" in refused(capsys, "object", "add", "mesh.obj", "--mass", "0.1", "--density", "300")
+
+
+@pytest.mark.parametrize("graph, cameras", [("watch", RGBD), ("capture", KINDS), ("teleop", KINDS)])
+def test_every_camera_of_a_graph_is_in_its_help_and_its_error(graph, cameras):
+    (camera,) = (argument for argument in load_graph(graph).arguments if argument.name == "camera")
+    with pytest.raises(NotFoundError) as told:
+        load_graph(graph).prepare(resolve(load_graph(graph), {"camera": "foo"}))
+    for name in (*cameras, RUNNING):
+        assert name in str(told.value) and (name in camera.description or name == "sim"), name
+    assert ("webcam" in str(told.value)) == (cameras is KINDS)
+
+
+def test_watch_refuses_a_camera_without_depth(tmp_path, monkeypatch):
+    monkeypatch.setattr("dexhot.bringup.graphs.watch.camera_source", lambda *a: None)
+    with pytest.raises(GraphError, match="camera:=webcam has none: use a depth camera"):
+        load_graph("watch").prepare(resolve(load_graph("watch"), {"camera": "webcam"}))
 
 
 def outs():

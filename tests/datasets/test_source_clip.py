@@ -12,7 +12,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Reference
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.parametric import generate
-from dexhot.datasets.source_clip import human_motion
+from dexhot.datasets.source_clip import clip_or_file, human_motion
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import RetargetOptions, retarget
@@ -53,6 +53,17 @@ def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(referen
     motion = human_motion(slow, human_clip())
     assert len(motion.object_pose) == len(slow.q) == 119
     assert np.abs(motion.object_pose[:, :3] - slow.object_pose[:, :3]).max() < 0.005
+
+
+def test_a_generated_clip_is_taken_by_name_as_one_of_a_dataset(cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert clip_or_file("parametric/lift-box-0-left").hands.keys() == {"left"}
+    assert main(["retarget", "parametric/lift-box-0", "--plain", "--frames", "0:20", "--no-place"]) == 0
+    assert load("lift-box-0.reference.npz", Reference).name == "parametric/lift-box-0"
+    with pytest.raises(NotFoundError, match="parametric/KIND-SHAPE-SEED"):
+        clip_or_file("parametric/box_lift")
+    with pytest.raises(DexhotError, match="an object of yours: give its file"):
+        clip_or_file("generated/lift-user_mug-0")
 
 
 def test_a_clip_of_no_dataset_such_as_a_fit_is_found_in_its_copy(cache, tmp_path):

@@ -117,8 +117,13 @@ def test_masks_of_another_size_and_prompts_outside_are_refused():
     small = type("Small", (LabMasks,), {"follow": lambda self, color: np.zeros((4, 4), np.uint8)})()
     with pytest.raises(DexhotError, match=r"masks of \(4, 4\)"):
         perceive(clip(), LabHands(), None, "right", segmenter=small)
-    for where in ([700.0, 10.0], [[10.0, 10.0], [10.0, 500.0]], [50.0, 50.0, 40.0, 60.0]):
-        with pytest.raises(DexhotError, match="not inside the image of 640x480"):
+    outside = "not inside the image of 640x480"
+    for where, told in (
+        ([700.0, 10.0], outside),
+        ([[10.0, 10.0], [10.0, 500.0]], outside),
+        ([50.0, 50.0, 40.0, 60.0], "in another order"),
+    ):
+        with pytest.raises(DexhotError, match=told):
             perceive(clip(), LabHands(), None, "right", prompts={"object": np.array(where)}, segmenter=LabMasks())
 
 

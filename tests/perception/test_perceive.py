@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 from dexhot.geometry.planes import table_plane
 from dexhot.perception.bag import read_evidence, write_evidence
 from dexhot.perception.object_pose import rigid_model
-from dexhot.perception.object_track import ObjectTrack
+from dexhot.perception.object_track import ObjectTrack, note_on
 from dexhot.perception.perceive import (
     LABEL,
     OBJECT,
@@ -25,7 +25,7 @@ from dexhot.perception.perceive import (
     perceive,
 )
 from dexhot.perception.protocols import HandSighting, ObjectSighting
-from dexhot.perception.segmentation import ModelMask, hand_mask, is_arm, prompted
+from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, is_arm, prompted
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
@@ -164,7 +164,7 @@ def test_of_two_sightings_on_a_track_the_better_one_is_the_hand_and_what_is_the_
 class HiddenAtFirst:
     """An object whose pose is known in each image, and of which the first one shows nothing."""
 
-    ambiguous = False
+    ambiguous = prompt_note = ""
 
     def __init__(self):
         self.shown = iter((0, 40, 40))
@@ -298,6 +298,40 @@ def test_a_keypoint_beside_the_hands_mask_is_doubted():
 def test_a_prompt_outside_of_the_image():
     with pytest.raises(DexhotError, match="not inside the image of 640x480"):
         prompted(np.ones((480, 640), np.float32), np.array([700.0, 10.0]))
+
+
+@pytest.mark.parametrize(
+    "box, told",
+    [
+        ([0.0, 0, 639, 479], "covers the whole image of 640x480"),
+        ([200.0, 300, 170, 270], "in another order: write 170,270,200,300"),
+        ([200.0, 300, 200, 320], "has no area"),
+    ],
+)
+def test_a_box_that_marks_nothing_is_told_why(box, told):
+    with pytest.raises(DexhotError, match=told):
+        check_inside(np.array(box), 640, 480)
+
+
+def test_clicks_that_are_not_on_one_thing_are_told_with_what_was_done():
+    clicks, hits = np.array([[10, 20], [30, 40]]), np.array([[True, False], [False, True]])
+    assert note_on(clicks, np.ones((2, 2), bool)) == "" == note_on(clicks[:1], hits[:, :1])
+    assert note_on(clicks, hits).endswith("10,20 and 30,40 were on different things: the likelier one was taken")
+    assert note_on(clicks, hits[:1]).startswith("the prompt at 30,40 was on nothing of the object's size")
+    assert note_on(clicks, hits[:1]).endswith("it was left out")
+    assert note_on(clicks[:1], np.zeros((0, 1), bool)).endswith("the region of the same depth was tried")
+
+
+def test_perceive_notes_what_became_of_clicks_on_two_things_or_on_none():
+    depth, middles = two_boxes()
+    recording = clip(1, np.round(1000 * depth).astype(np.uint16))
+    evidence, _ = perceive(recording, None, object_track(np.array(middles, float)))
+    (note,) = evidence.provenance["notes"]
+    assert "were on different things" in note and "the object was found in frame 0, at " in note
+    evidence, _ = perceive(recording, None, object_track(np.array([middles[1], (30, 400)], float)))
+    assert "the prompt at 30,400 was on nothing" in evidence.provenance["notes"][0]
+    with pytest.raises(DexhotError, match="In the first frame the prompt at 30,400 was on nothing"):
+        perceive(recording, None, object_track(np.array([(30.0, 400.0)])))
 
 
 def fist(u, v, palm=60.0):

@@ -16,7 +16,7 @@ from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat,
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.clip_checks import check_clip, check_table, check_turns
-from dexhot.retargeting.mending import LIFTED, at_rest, checked_clip, in_hand, untouched, without_flips
+from dexhot.retargeting.mending import LIFTED, at_rest, checked_clip, in_hand, resting_advice, untouched, without_flips
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 
@@ -437,6 +437,27 @@ def test_a_clip_that_begins_in_the_air_is_refused(lift_object):
         checked_clip(clip.cut(160, len(clip.time)), "right", lift_object)
     with pytest.raises(ClipError, match=r"held, not at rest \(the hand touches it"):
         checked_clip(clip.cut(len(clip.time) - 10, len(clip.time)), "right", lift_object)
+
+
+def test_a_stretch_without_a_frame_at_rest_is_told_with_the_frames_to_choose(lift_object):
+    clip, _ = generate("lift", "box", 0)
+    with pytest.raises(ClipError, match=r"first frame \(160\) it is .* No frame of this stretch shows it at rest"):
+        checked_clip(clip.cut(160, 180), "right", lift_object)
+    down = clip.cut(160, 200)
+    down.object_pose[:] = down.object_pose[::-1]
+    down.object_pose[5:] = clip.object_pose[0]
+    assert "It rests from frame 165 on: start there" in resting_advice(down, lift_object)
+    assert resting_advice(clip, lift_object) == ""
+
+
+def test_an_object_that_is_put_down_first_does_not_blame_its_mesh(lift_clip, lift_object):
+    """Its first frame is a little above the table, within what is mended: lowered by that, it ends in the table."""
+    clip = fitted_with_errors(lift_clip, lift_object)
+    clip.object_pose[:, 2] = np.maximum(0.02 - 0.004 * np.arange(len(clip.time)), -0.03) + lift_clip.object_pose[0, 2]
+    clip.object_pose[:, 3:] = lift_clip.object_pose[0, 3:]
+    clip.object_pose[:, :2] = lift_clip.object_pose[0, :2]
+    with pytest.raises(ClipError, match=r"inside the table .* allowed. In the first frame \(0\) it is 20 mm above"):
+        checked_clip(replace(clip, object_covariance=np.zeros((0, 6, 6))), "right", lift_object)
 
 
 def test_a_clip_that_begins_above_where_it_ends_is_refused(lift_clip, lift_object):

@@ -75,11 +75,13 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on small matrices its threads wait for each other
     import tyro
 
+    from dexhot.cli.arguments import gathered, plural
+
     words = 2 if tuple(argv[:2]) in NESTED else 1
     try:
         module = importlib.import_module(f"dexhot.cli.{'_'.join(argv[:words])}_command")
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
-        prog, rest = f"dexhot {' '.join(argv[:words])}", argv[words:]
+        prog, rest = f"dexhot {' '.join(argv[:words])}", gathered(argv[words:], plural(module.Args))
         args = tyro.cli(module.Args, prog=prog, description=module.__doc__, args=rest, config=flags)
         return module.run(args) or 0
     except BrokenPipeError:  # the reader of our output has closed it, as `| head` does

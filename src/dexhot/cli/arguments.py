@@ -1,8 +1,9 @@
 """What commands share of their arguments: names of values in `--help`, bounds, the command line that a file keeps."""
 
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import tyro
 
@@ -24,6 +25,33 @@ def shown(metavar: str) -> object:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=lambda d: "" if d in UNSAID else f"(default: {d})")
 
 
+def plural(kind: Any) -> set[str]:
+    """The options of a command's `Args`, its subcommands included, that take any number of values."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):  # a union, annotated
+        return set().union(*map(plural, get_args(kind)))
+    hints = get_type_hints(kind)
+    return {f"--{name.replace('_', '-')}" for name, hint in hints.items() if Ellipsis in get_args(hint)}
+
+
+def gathered(words: Iterable[str], several: set[str]) -> list[str]:
+    """Words of a command line with all values of an option of `several` at its first place: of one that is given
+    again, tyro keeps the last values alone."""
+    kept: list[str] = []
+    values: dict[str, list[str]] = {}
+    option = ""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            option = name.replace("_", "-") if name.replace("_", "-") in several else ""
+            if option and option not in values:
+                kept.append(option)
+            if option:
+                values.setdefault(option, []).extend([value] * bool(equals))
+                continue
+        (values[option] if option else kept).append(word)
+    return [one for word in kept for one in (word, *values.get(word, ()))]
+
+
 def options_of(args: Any, unsaid: tuple[str, ...]) -> list[str]:
     """The options that differ from their defaults, but for those that do not change the result."""
     given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
@@ -35,9 +63,9 @@ def options_of(args: Any, unsaid: tuple[str, ...]) -> list[str]:
 def policy_out(out: Path, force: bool, kind: str = "dexhot/policy") -> Path:
     """The .onnx file to write a policy to, or another network whose card is of `kind`. Raises DexhotError where a file
     is there that is not ours, without force."""
-    from dexhot.data.files import check_out
+    from dexhot.data.files import check_out, with_suffix
 
-    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    out = with_suffix(out, ".onnx")
     card = out.with_suffix(".json")
     check_out(card, kind, force)
     if out.exists() and not card.exists() and not force:

@@ -17,7 +17,8 @@ class Args:
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """Further arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
     camera: Annotated[str, shown("CAMERA")] = "realsense"
-    """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (synthetic), or running (one that already publishes)."""
+    """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (synthetic), webcam, webcam:DEVICE, video:PATH, or running
+    (one that already publishes)."""
     out: Annotated[str, shown("FOLDER")] = ""
     """Folder to record to, which must not exist; by default a new one in runs/. Missing folders are created."""
     duration: Annotated[float, shown("SECONDS")] = 0.0

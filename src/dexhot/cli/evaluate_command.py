@@ -127,7 +127,7 @@ def run(args: Args) -> None:
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
-    from dexhot.datasets.library import clip_or_file
+    from dexhot.datasets.source_clip import clip_or_file
     from dexhot.errors import DexhotError, FileFormatError
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score, score_on_arm

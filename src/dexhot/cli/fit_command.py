@@ -230,6 +230,7 @@ def _fit_body(args: Args, path: Path) -> None:
     import numpy as np
 
     from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import with_suffix
     from dexhot.data.recording import Recording
     from dexhot.data.types import Evidence
     from dexhot.datasets.coco import read_coco
@@ -265,7 +266,7 @@ def _fit_body(args: Args, path: Path) -> None:
         )
     labels = image.labels(args.category)
     start = read_body_start(args.start)
-    out = args.out or Path(f"{path.stem}.body.npz")
+    out = with_suffix(args.out or Path(f"{path.stem}.body.npz"), ".npz")
     if out.exists() and not args.force:
         raise DexhotError(f"{out} exists; give another --out, or --force.")
     camera = pinhole(width, height, args.fovy)
@@ -296,9 +297,9 @@ def _fit_clip(args: Args) -> None:
     import numpy as np
 
     from dexhot.cli.output import print_json, summary
-    from dexhot.data.files import check_out, file_of, kind_of, load, save
+    from dexhot.data.files import check_out, file_of, kind_of, save
     from dexhot.data.types import HandObjectTrajectory
-    from dexhot.datasets.library import load_clip
+    from dexhot.datasets.source_clip import clip_or_file
     from dexhot.errors import DexhotError
     from dexhot.fitting.clip import convention_of, read_keypoints, sightings_of, track_of, trajectory_of
     from dexhot.fitting.hand_fit import check_hand, fit_hand
@@ -323,7 +324,7 @@ def _fit_clip(args: Args) -> None:
         sightings, time = read_keypoints(path)
         name, seen = path.stem, {str(args.side): sightings}
     else:
-        trajectory = load(path, HandObjectTrajectory) if path.suffix == ".npz" else load_clip(args.clip)
+        trajectory = clip_or_file(args.clip)
         name, time = trajectory.name.rpartition("/")[2], trajectory.time
         seen = {side: sightings_of(track) for side, track in trajectory.hands.items()}
     given = [f"--{n}" for n in RECORDING_ONLY if getattr(args, n) != getattr(Args, n)]

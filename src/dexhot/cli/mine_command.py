@@ -135,8 +135,13 @@ def as_one_sentence(error: Exception) -> Exception:
 
 
 def out_path(reference: Path, out: Path | None, count: int) -> Path:
-    """Output file of one reference's demonstration."""
+    """Output file of one reference's demonstration. Raises FileFormatError for a file of another suffix."""
+    from dexhot.data.files import file_of
+    from dexhot.data.types import Demonstration
+
     name = reference.name.removesuffix(".npz").removesuffix(".reference") + ".demonstration.npz"
     if out is None:
         return reference.with_name(name)
-    return out if count == 1 and out.suffix == ".npz" else out / name
+    if count == 1 and out.suffix and not out.is_dir():
+        return file_of(out, Demonstration)
+    return out / name

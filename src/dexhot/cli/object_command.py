@@ -79,8 +79,9 @@ def _add(args: Add) -> None:
     from dexhot.data.disk import check_folder
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
+    from dexhot.hardware.camera.recording import recording_name
     from dexhot.objects.asset import MOST_FRICTION
-    from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object
+    from dexhot.objects.library import PICTURE, check_own_name, list_objects, objects_dir, save_object
     from dexhot.objects.volume import keep_volume
     from dexhot.simulation.renderer import NoRendererError
     from dexhot.simulation.scans import object_from_file, thumbnail
@@ -88,12 +89,15 @@ def _add(args: Add) -> None:
     source = args.file or args.recording
     if source is None:
         raise DexhotError("give a mesh FILE, or an RGB-D recording of the object: --from RECORDING.")
-    name = args.name or re.sub(r"[^\w.-]+", "_", source.stem)
+    name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem if args.file else recording_name(source))
     name = name if "/" in name else f"user/{name}"
     if not OBJECT_NAME.fullmatch(name):
         raise DexhotError(
             f"{name!r} is not an object name; use letters, digits, '_', '-' and '.', with '/' between folders."
         )
+    check_own_name(name)
+    if args.mass is not None and args.density is not None:
+        raise DexhotError("--mass and --density both give the mass: keep one, --mass if you weighed the object.")
     if name in list_objects() and not args.replace:
         raise DexhotError(f"{name} is in the cache already; use --replace to overwrite it, or give another --name.")
     if args.friction is not None and not 0 < args.friction <= MOST_FRICTION:

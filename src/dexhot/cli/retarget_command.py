@@ -112,7 +112,7 @@ def run(args: Args) -> None:
 
 
 def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
-    from dexhot.datasets.library import clip_or_file
+    from dexhot.datasets.source_clip import clip_or_file
 
     return part_of(clip_or_file(clip), frames)
 

@@ -52,6 +52,7 @@ def run(args: Args) -> int:
     from dexhot import __version__
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.disk import check_folder
+    from dexhot.datasets.source_clip import clip_or_file
     from dexhot.errors import ClipError, DexhotError
     from dexhot.objects.library import load_object
     from dexhot.progress import progress
@@ -60,7 +61,7 @@ def run(args: Args) -> int:
     from dexhot.synthesis.mirror import one_side
     from dexhot.synthesis.operator import paced
     from dexhot.synthesis.sheet import draw_sheet
-    from dexhot.synthesis.sources import expanded, source
+    from dexhot.synthesis.sources import expanded
 
     at_least(0, seed=args.seed)
     at_least(2, frames=args.frames)
@@ -77,7 +78,7 @@ def run(args: Args) -> int:
     made, kept, left_out = [], [], {}
     with progress(f"{len(names)} clips" if len(names) > 1 else names[0]) as job:
         for number, name in enumerate(names):
-            clip = source(name)
+            clip = clip_or_file(name)
             side = f"-{args.side}" if args.side else ""
             pace = {"speed": args.speed, "pause": args.pause}
             own = pace == {"speed": 1.0, "pause": 0.0}

@@ -90,9 +90,10 @@ def run(args: Engage | Release | Assist | Save | Figures) -> None:
 
 def _save(args: Save) -> None:
     from dexhot.data import files
+    from dexhot.data.types import Demonstration
     from dexhot.rollouts.teleop_run import demonstration_of
 
-    out = args.out or args.run / "demonstration.npz"
+    out = files.file_of(args.out or args.run / "demonstration.npz", Demonstration)
     files.check_out(out, "dexhot/demonstration", args.force)
     made = demonstration_of(args.run, args.name)
     path = files.save(made, out)

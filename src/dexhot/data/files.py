@@ -45,7 +45,7 @@ ABSOLUTE = re.compile(
 
 def save(item: Any, path: str | Path) -> Path:
     """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a card, is added if missing. Returns the path
-    written. Raises FileFormatError for invalid values, before anything is written.
+    written. Raises FileFormatError for invalid values and for another suffix, before anything is written.
     """
     schema = next((name for name, kind in SCHEMAS.items() if type(item) is kind), None)
     if schema is None:
@@ -68,12 +68,19 @@ def save(item: Any, path: str | Path) -> Path:
 
 
 def file_of(path: str | Path, kind: type) -> Path:
-    """`path` with the suffix of a file of `kind`: .npz, or .json for a card. Raises FileFormatError for a
-    folder, where adding a suffix would create an unintended file beside it."""
-    path, suffix = Path(path), ".json" if kind in CARDS else ".npz"
+    """`path` with the suffix of a file of `kind`: .npz, or .json for a card. Raises as `with_suffix`."""
+    return with_suffix(path, ".json" if kind in CARDS else ".npz")
+
+
+def with_suffix(path: str | Path, suffix: str) -> Path:
+    """`path` with `suffix`, which is added where it has none. Raises FileFormatError for a folder and for another
+    suffix, where adding one would create an unintended file beside what was named."""
+    path = Path(path)
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; name a file in it, e.g. {path / ('NAME' + suffix)}.")
-    return path if path.suffix == suffix else path.with_name(path.name + suffix)
+    if path.suffix not in ("", suffix):
+        raise FileFormatError(f"{path}: the file that is written is {suffix}; name it {path.with_suffix(suffix)}.")
+    return path.with_suffix(suffix)
 
 
 def load(path: str | Path, kind: type[T] | None = None) -> T:

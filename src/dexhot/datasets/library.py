@@ -55,7 +55,7 @@ def load_clip(name: str) -> HandObjectTrajectory:
     if not clip or not path.is_file():
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
         if dataset == "parametric":
-            raise NotFoundError("clip", name, valid, "Here a generated one is a file: `dexhot generate` writes it.")
+            raise NotFoundError("clip", name, ["parametric/KIND-SHAPE-SEED"], "Such as parametric/lift-box-0.")
         raise NotFoundError("clip", name, valid, f"`dexhot datasets list` shows them. {getting(name)}")
     return load(path, HandObjectTrajectory)
 
@@ -68,11 +68,6 @@ def getting(name: str) -> str:
     if dataset in ON_DISK:
         return f"Get them with `dexhot datasets get {dataset.replace('_', '-')} --path DIR`, from your copy."
     return GET
-
-
-def clip_or_file(clip: str) -> HandObjectTrajectory:
-    """The trajectory of a file, or "<dataset>/<clip>" of the cache. Raises NotFoundError, FileFormatError."""
-    return load(clip, HandObjectTrajectory) if is_file(clip) else load_clip(clip)
 
 
 def keep_clip(clip: HandObjectTrajectory) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory, Reference
-from dexhot.datasets.library import kept_clip, load_clip
+from dexhot.datasets.library import is_file, kept_clip, load_clip
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import generate_with
 from dexhot.errors import DexhotError
@@ -43,7 +44,15 @@ def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
     kind, what, seed, side = found[2], found[3], int(found[4]), "left" if found[5] else "right"
     if found[1] == "parametric":
         return generate(kind, what, seed, side)[0]
+    if not object_name:
+        raise DexhotError(f"{name} is made with an object of yours: give its file, which `dexhot generate` writes.")
     return generate_with(kind, load_object(object_name), seed, side)
+
+
+def clip_or_file(clip: str) -> HandObjectTrajectory:
+    """The trajectory of a file, "<dataset>/<clip>" of the cache, or a generated "parametric/KIND-SHAPE-SEED". Raises
+    NotFoundError, FileFormatError."""
+    return load(clip, HandObjectTrajectory) if is_file(clip) else clip_of_name(clip, "")
 
 
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:

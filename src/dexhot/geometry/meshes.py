@@ -50,12 +50,17 @@ def check_arrays(name: str, vertices: ArrayLike, faces: ArrayLike) -> None:
     if not np.isfinite(vertices).all():
         bad = int(np.argwhere(~np.isfinite(vertices))[0][0])
         raise MeshError(f"{name}: vertex {bad} is not finite; export the mesh again.")
-    if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
-        raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
+    if vertices.ndim != 2 or vertices.shape[1:] != (3,):
+        raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3).")
     if faces.ndim != 2 or faces.shape[1:] != (3,) or len(faces) == 0:
         raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise MeshError(f"{name}: a face refers to vertex {faces.max()}, but there are only {len(vertices)}.")
+    if len(faces) < 4:
+        raise MeshError(
+            f"{name}: it has {len(faces)} triangle{'s' * (len(faces) > 1)}, and a solid at least 4: export its whole "
+            "surface."
+        )
 
 
 def check_size(name: str, vertices: ArrayLike, unit: str = "m", scale: float = 1.0, suffix: str = "") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dexhot.data.files import UNREADABLE, replacing
 from dexhot.data.types import OBJECT_NAME
-from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.objects.shapes import named_shape, shape_asset, shape_symmetry
 from dexhot.objects.stretched import PREFIX, parse, stretched, stretched_symmetry
@@ -19,6 +19,18 @@ from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
 PICTURE = "thumbnail.png"
+OF_DATASETS = ("grab", "grab-full", "hot3d", "dexycb", "ho3d", "ycb", "taco", "fphab", "contactpose")  # folders
+OF_GENERATORS = ("parametric", "generated", "stretched")  # objects that are made from their names
+
+
+def check_own_name(name: str) -> None:
+    """Raise DexhotError for an object's name in the folder of a dataset or a generator, whose objects it would hide."""
+    folder, _, rest = name.partition("/")
+    if rest and folder in (*OF_DATASETS, *OF_GENERATORS):
+        whose = "of a dataset" if folder in OF_DATASETS else "of generated objects"
+        raise DexhotError(
+            f"{name} is a name {whose}, whose clips would take your object for their own; give --name user/{rest}."
+        )
 
 
 def objects_dir() -> Path:

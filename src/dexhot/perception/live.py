@@ -108,6 +108,7 @@ class LiveImage:
     sighting: ObjectSighting | None  # None while the object is lost, or without one
     covariance: np.ndarray | None  # (6, 6) of its pose
     confidence: float  # of its best candidate
+    prompt_note: str = ""  # what became of a prompt that was not on one thing
     ambiguous: str = ""  # pixels of several things that look like it, where none of them was taken
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> duration
 
@@ -178,7 +179,7 @@ class LiveEyes:
         if self.track is not None:
             self.track.guesses, self.track.hands = guesses, hands
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
-            seen.ambiguous = self.track.ambiguous
+            seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
                 mask = self.track.seen(seen.sighting.pose, z, hidden, color)
                 seen.labels[mask] = OBJECT

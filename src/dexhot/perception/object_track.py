@@ -30,6 +30,7 @@ class ObjectTrack:
         self.estimator, self.model, self.mask, self.prompt = DepthObjectPose(model), model, mask, prompt
         self.plane: Plane | None = None
         self.number = 0
+        self.prompt_note = ""  # what became of a prompt that is not on one thing
         self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
         self.hands: Sequence[HandSighting] = ()  # in the image to come: what continues one as its arm is no object
         self.segmented: np.ndarray | None = None  # (H, W) bool of the image to come, where a segmenter follows it
@@ -101,7 +102,9 @@ class ObjectTrack:
             return masks, False
         chosen = prompted(depth, self.prompt)
         marked = marks(self.prompt).astype(int)
-        on = [mask for mask in masks if mask[marked[:, 1], marked[:, 0]].any()]
+        hits = np.array([mask[marked[:, 1], marked[:, 0]] for mask in masks]).reshape(len(masks), len(marked))
+        self.prompt_note = note_on(marked, hits)
+        on = [mask for mask, hit in zip(masks, hits) if hit.any()]
         return on or [chosen & ~hidden], True  # without the table below it
 
     def _search(
@@ -145,6 +148,19 @@ class ObjectTrack:
             if 0 <= u < camera.width and 0 <= v < camera.height
         ]
         return ", ".join(texts) if len(texts) > 1 else ""
+
+
+def note_on(marked: np.ndarray, hits: np.ndarray) -> str:
+    """What to say of a prompt's marks (N, 2) px, of which `hits` (M, N) are on each of M things; "" if all are on
+    one."""
+    texts = [f"{u},{v}" for u, v in marked]
+    beside = [text for k, text in enumerate(texts) if not hits[:, k].any()]
+    if beside:
+        done = "it was left out" if len(beside) < len(texts) else "the region of the same depth was tried"
+        return f"the prompt at {' and '.join(beside)} was on nothing of the object's size above the table: {done}"
+    if not hits.all(axis=1).any():
+        return f"the prompts at {' and '.join(texts)} were on different things: the likelier one was taken"
+    return ""
 
 
 def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:

@@ -12,7 +12,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
-from dexhot.geometry.poses import matrix_to_pose
+from dexhot.geometry.poses import matrix_to_pose, transform
 from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
 from dexhot.perception.estimated_track import EstimatedTrack
 from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
@@ -51,6 +51,7 @@ class Seen:
     beside: int = 0  # sightings of an expected hand that were elsewhere than its track
     detections: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> T arrays (K, 5) of boxes, scores
     notes: list[str] = field(default_factory=list)
+    prompt: str = ""  # what became of one that was not on one thing
 
 
 @dataclass
@@ -151,10 +152,11 @@ def perceive(
                 track.segmented = mask
             track.hands = found
             sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden, color)
+            seen.prompt = track.prompt_note
             if track.ambiguous:
                 raise DexhotError(
                     f"{recording.name}: more than one thing in frame {k} has the object's shape, at u,v (confidence) "
-                    f"{track.ambiguous}. Click on the right one in the first frame: --prompt object:U,V."
+                    f"{track.ambiguous}. Click on the right one in the first frame: --prompt object:U,V.{said(seen)}"
                 )
             if sighting is not None:
                 pose[k], score = matrix_to_pose(sighting.pose), sighting.confidence
@@ -177,6 +179,10 @@ def perceive(
     seen.hand_frames = {name: int(np.isfinite(keypoints[name][:, 0, 3]).sum()) for name in sides}
     watched = track is not None or (followed is not None and "object" in followed.names)
     judge(recording.name, side, seen, T, hands is not None, watched)
+    if seen.prompt and track is not None:
+        first = int(np.isfinite(pose[:, 0]).argmax())
+        u, v = camera.project(transform(pose[first], track.model.centre)).round().astype(int)
+        seen.notes.append(f"in the first frame {seen.prompt}; the object was found in frame {first}, at {u},{v}")
     if side == "any":
         for name in [n for n in sides if not seen.hand_frames[n]]:
             del keypoints[name], boxes[name]
@@ -248,7 +254,7 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
         raise DexhotError(
             f"{name}: the object was never found (best confidence {seen.confidence.max():.2f}, {SURE:g} is needed). "
             "Check that it is the right object and scale (dexhot object list), that the depth covers it, and click on "
-            "it in the first frame: --prompt object:U,V."
+            f"it in the first frame: --prompt object:U,V.{said(seen)}"
         )
     if looked and not found:
         seen.notes.append("no hand in any frame")
@@ -260,6 +266,11 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
         seen.notes.append(f"both hands were asked for, and no {lacking[0]} one was seen")
     if tracked and seen.object_frames < T:
         seen.notes.append(f"the object is lost in {T - seen.object_frames} of {T} frames")
+
+
+def said(seen: Seen) -> str:
+    """The sentence about a prompt that was not on one thing."""
+    return f" In the first frame {seen.prompt}." if seen.prompt else ""
 
 
 def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np.ndarray | None = None) -> np.ndarray:

@@ -24,6 +24,7 @@ SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
 NEAR = 0.12  # m of depth between forearm and hand
 ARM, ARM_WIDTH, TURN = 0.8, 0.05, 0.7  # part of a region within a forearm's cone that makes it one; m, half of its
 # width at the wrist; tangent of a wrist's turn
+MOST_BOX = 0.9  # fraction of the image that a box which marks something covers at most
 STEP = 0.012  # m of depth between neighbouring pixels that separates two things
 NEAREST, UNDRAWN = 0.06, 1e3  # m: nearer than it nothing is drawn; depth where nothing is drawn
 PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
@@ -165,11 +166,23 @@ def marks(prompt: np.ndarray) -> np.ndarray:
 
 
 def check_inside(prompt: np.ndarray, width: int, height: int) -> None:
-    """Raise DexhotError for a click or box px that is not inside the image."""
+    """Raise DexhotError for a click or box px that is not inside the image, and for a box that is reversed or around
+    everything."""
     corners = np.reshape(prompt, (-1, 2))
-    upside_down = prompt.shape == (4,) and bool((prompt[2:] < prompt[:2]).any())
-    if upside_down or (corners < 0).any() or (corners > [width - 1, height - 1]).any():
-        raise DexhotError(f"prompt {prompt.tolist()} is not inside the image of {width}x{height} pixels.")
+    text = ",".join(f"{x:g}" for x in corners.ravel())
+    if (corners < 0).any() or (corners > [width - 1, height - 1]).any():
+        raise DexhotError(f"prompt {text} is not inside the image of {width}x{height} pixels.")
+    if prompt.shape != (4,):
+        return
+    low, high = corners.min(0), corners.max(0)
+    if (high == low).any() or (corners[0] != low).any():
+        ordered = ",".join(f"{x:g}" for x in (*low, *high))
+        what = "has no area" if (high == low).any() else f"has its corners in another order: write {ordered}"
+        raise DexhotError(f"the box {text} {what}; a box is LEFT,TOP,RIGHT,BOTTOM, in pixels.")
+    if np.prod(high - low + 1) > MOST_BOX * width * height:
+        raise DexhotError(
+            f"the box {text} covers the whole image of {width}x{height} pixels: draw it close around what it marks."
+        )
 
 
 def prompted(depth: np.ndarray, prompt: np.ndarray) -> np.ndarray:

@@ -93,14 +93,15 @@ def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
         )
 
 
-def check_table(clip: HandObjectTrajectory, asset: ObjectAsset) -> None:
-    """Raise ClipError if the object penetrates the table."""
+def check_table(clip: HandObjectTrajectory, asset: ObjectAsset, advice: str = "") -> None:
+    """Raise ClipError if the object penetrates the table; `advice`: what to do, if the cause is known."""
     depth = clip.table_height - lowest(clip.object_pose, asset.corners)
     if depth.max() > SUNK:
         k = int(depth.argmax())
         raise ClipError(
             f"object_pose: {clip.object_name} is {1e3 * depth[k]:.0f} mm inside the table at frame {k}; at most "
-            f"{1e3 * SUNK:.0f} mm are allowed. Check its unit, mesh frame and table_height ({clip.table_height:g} m)."
+            f"{1e3 * SUNK:.0f} mm are allowed. "
+            + (advice or f"Check its unit, mesh frame and table_height ({clip.table_height:g} m).")
         )
 
 

@@ -47,8 +47,9 @@ def checked_clip(
     clip, kept = in_hand(clip, side, asset)
     clip, stilled = untouched(clip, asset)
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
+    advice = resting_advice(clip, asset)
     clip, rested = at_rest(clip, side, asset)
-    check_table(clip, asset)
+    check_table(clip, asset, advice)
     return clip, [*flips, *kept, *stilled, *rested]
 
 
@@ -148,7 +149,7 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
     from dexhot.simulation.settle import rests, settle, settle_height
 
     scene, notes = object_scene(asset, load_physics(), clip.table_height), []
-    start = clip.object_pose[0]
+    start, advice = clip.object_pose[0], resting_advice(clip, asset)
     if rests(scene, start):
         return clip, []
     _require_still(clip, side, asset)
@@ -175,7 +176,7 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
             + (
                 "Its quaternions are in the order xyzw: write them wxyz."
                 if order
-                else "Check its mesh frame, or start the clip with the object at rest on the table (--frames)."
+                else advice or "Check its mesh frame, or start with the object at rest on the table (--frames)."
             )
         )
     notes.append(
@@ -204,7 +205,29 @@ def _require_still(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) ->
         return
     raise ClipError(
         f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table at the start of the clip, and "
-        f"held, not at rest ({why}). Start the clip with the object on the table (--frames), or correct table_height."
+        f"held, not at rest ({why}). {resting_advice(clip, asset)} Or correct table_height."
+    )
+
+
+def resting_advice(clip: HandObjectTrajectory, asset: ObjectAsset) -> str:
+    """Which frames to choose for a clip that begins with its object in the air or moving, in the numbers of the whole
+    clip; "" where it begins with the object still and near the table."""
+    height = lowest(clip.object_pose, asset.corners) - clip.table_height
+    later = np.searchsorted(clip.time, clip.time + STARTS_STILL[0], side="right") - 1
+    path = np.linalg.norm(clip.object_pose[later, :3] - clip.object_pose[:, :3], axis=1)
+    turn = quat_angle(clip.object_pose[later, 3:], clip.object_pose[:, 3:])
+    rests = (path <= STARTS_STILL[1]) & (turn <= JITTER[1]) & (height <= SUNK) & (later > np.arange(len(later)))
+    if rests[0]:
+        return ""
+    first = int(clip.provenance.get("frames", [0])[0])
+    choice = (
+        f"It rests from frame {first + int(rests.argmax())} on: start there with --frames."
+        if rests.any()
+        else "No frame of this stretch shows it at rest: choose with --frames one that starts before it is picked up."
+    )
+    return (
+        f"In the first frame ({first}) it is {1e3 * height[0]:.0f} mm above the table, and in {STARTS_STILL[0]:g} s it "
+        f"moves {1e3 * path[0]:.0f} mm and turns {np.degrees(turn[0]):.0f} degrees. {choice}"
     )
 
 

@@ -1,12 +1,8 @@
 """Names on the command line to clips: of the cache, of one of its splits, generated, or files."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from dexhot.data.files import load
-from dexhot.data.types import HandObjectTrajectory
 from dexhot.datasets.library import splits
-from dexhot.datasets.source_clip import clip_of_name
 from dexhot.errors import DexhotError, NotFoundError
 
 
@@ -26,10 +22,3 @@ def expanded(names: Iterable[str]) -> list[str]:
     if not found:
         raise DexhotError("name at least one clip, such as grab/duck_lift, parametric/lift-box-0 or a file (.npz).")
     return list(dict.fromkeys(found))
-
-
-def source(name: str) -> HandObjectTrajectory:
-    """The clip of a name or of a trajectory file. Raises NotFoundError, FileFormatError."""
-    if name.endswith(".npz") or Path(name).is_file():
-        return load(name, HandObjectTrajectory)
-    return clip_of_name(name, "")

@@ -10,6 +10,7 @@ import numpy as np
 from dexhot.data import bags
 from dexhot.data.files import load
 from dexhot.datasets.library import clip_names, list_datasets, load_clip
+from dexhot.datasets.source_clip import GENERATED, clip_of_name
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.bag import find_frames
@@ -51,6 +52,8 @@ def find_item(text: str) -> Any:
     name = text.replace(":", "/", 1)
     if name in clips:
         return load_clip(name)
+    if GENERATED.fullmatch(name):
+        return clip_of_name(name, "")
     if name in list_objects() or name.startswith("parametric/"):
         return load_object(name)
     if path.suffix:

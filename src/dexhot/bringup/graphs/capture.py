@@ -11,7 +11,7 @@ from dexhot.data.camera_topics import OURS
 from dexhot.data.disk import check_folder
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
-from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.hardware.camera.source import KINDS, RUNNING, Mode, camera_source
 from dexhot.paths import runs_dir
 from dexhot.ros.core.names import RECORDER
 from dexhot.versions import versions
@@ -20,7 +20,7 @@ ARGUMENTS = (
     Argument.of(
         "camera",
         "camera",
-        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
+        f"{', '.join(KINDS)}, or running (one that already publishes).",
     ),
     Argument(
         "camera_namespace",
@@ -41,7 +41,7 @@ ARGUMENTS = (
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The camera runs in a process apart from the recorder, so that compressing images does not delay them."""
-    if arguments["camera"] == "running":
+    if arguments["camera"] == RUNNING:
         return (Process("capture", (NodeSpec("capture"),)),)
     return (
         Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
@@ -55,9 +55,10 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera and disk; make the capture's folder with capture.json."""
     camera = arguments["camera"]
     check_folder(arguments["out"] or runs_dir(), "out:=FOLDER", arguments["min_free"])
-    if camera != "running":
+    if camera != RUNNING:
         check_apart(camera.partition(":")[2], arguments["out"])
-        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace"))))
+        mode = Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace")))
+        camera_source(camera, mode, (*KINDS, RUNNING))
     folder = new_run_folder("capture", camera.partition(":")[0], arguments["out"] or "true")
     entries = {"arguments": arguments, "started": datetime.now(UTC).isoformat(), "versions": versions()}
     write_text(folder / "capture.json", json.dumps(entries, indent=2) + "\n")

@@ -15,7 +15,7 @@ from dexhot.data.files import save
 from dexhot.data.topics import COLOR, DEPTH, LABELS
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import MissingExtraError
-from dexhot.hardware.camera.source import Mode, camera_source, has_depth
+from dexhot.hardware.camera.source import KINDS, RUNNING, Mode, camera_source, has_depth
 from dexhot.paths import runs_dir
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
@@ -146,7 +146,7 @@ def check_camera(arguments: dict[str, Any]) -> None:
     camera, rig = arguments["camera"], arguments["rig"]
     if camera not in ("running", "none"):
         mode = [arguments[k] for k in ("width", "height", "fps", "camera_loop", "camera_namespace")]
-        camera_source(camera, Mode(*mode))
+        camera_source(camera, Mode(*mode), (*KINDS, RUNNING, "none"))
     if rig != "sim" and not with_depth(arguments):
         raise GraphError(
             f"rig:={rig} needs depth, which camera:={camera} does not give: without it the distance is a guess from "

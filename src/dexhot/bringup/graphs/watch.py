@@ -5,7 +5,7 @@ from typing import Any
 from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
-from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.hardware.camera.source import RGBD, RUNNING, Mode, camera_source, has_depth
 from dexhot.objects.library import load_symmetry
 from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.scratch import make_scratch
@@ -22,7 +22,7 @@ ARGUMENTS = (
     Argument.of(
         "camera",
         "camera",
-        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
+        f"{', '.join(RGBD)}, or running (one that already publishes): with depth, so no webcam or video.",
     ),
     Argument.of("fitting", "object"),
     Argument.of("perception", "prompt"),
@@ -49,7 +49,7 @@ HAND_OBJECT_FILTER = NodeSpec("object_filter", target="dexhot.ros.see.hand_objec
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The fit runs beside perception, in a process of its own: each takes a core's share of an image's time."""
-    running = arguments["camera"] == "running"
+    running = arguments["camera"] == RUNNING
     heard = {} if running else {"camera_namespace": ""}  # our camera's, regardless of the names in a bag
     found = [] if running else [Process("camera", (NodeSpec("camera", {"audience": "perception"}),))]
     found.append(Process("perception", (NodeSpec("perception", {"hands": arguments["side"], **heard}),)))
@@ -62,8 +62,14 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera, object and models before anything starts."""
     camera = arguments["camera"]
-    if camera != "running":
-        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace"))))
+    if camera != RUNNING:
+        mode = Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace")))
+        camera_source(camera, mode, (*RGBD, RUNNING))
+        if not has_depth(camera, arguments["camera_namespace"]):
+            raise GraphError(
+                f"watch fits the hand to depth, and camera:={camera} has none: use a depth camera, or a recording with "
+                "depth. A hand without depth moves a robot (`dexhot up teleop`); `dexhot perceive` finds it in a video."
+            )
     if arguments["prompt"]:
         check_prompt(arguments["prompt"], arguments["object"])
     if arguments["object"]:

@@ -31,6 +31,7 @@ class ObjectEncoderTraining:
 def run(args: ObjectEncoderTraining) -> None:
     """Train it and write the file."""
     from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import with_suffix
     from dexhot.errors import DexhotError
     from dexhot.objects.encoder import load_encoder
     from dexhot.progress import progress
@@ -38,7 +39,7 @@ def run(args: ObjectEncoderTraining) -> None:
 
     at_least(1, steps=args.steps)
     at_least(0, seed=args.seed)
-    out = args.out if args.out.suffix == ".npz" else args.out.with_name(f"{args.out.name}.npz")
+    out = with_suffix(args.out, ".npz")
     if out.exists():
         try:
             load_encoder(out)

@@ -1,7 +1,7 @@
 """Makes a camera from its description: realsense, realsense:SERIAL, webcam, webcam:DEVICE, bag:PATH, dir:PATH,
 video:PATH or sim."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,10 @@ from dexhot.hardware.camera.realsense import choose, open_realsense
 from dexhot.hardware.camera.recording import video_frames
 from dexhot.hardware.camera.webcam import WEBCAM, open_webcam
 
-KINDS = ("realsense", "realsense:SERIAL", "webcam", "webcam:DEVICE", "bag:PATH", "dir:PATH", "video:PATH", "sim")
+RGBD = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
+COLOR_ONLY = ("webcam", "webcam:DEVICE", "video:PATH")
+KINDS = (*RGBD, *COLOR_ONLY)
+RUNNING = "running"  # a camera that already publishes; graphs know it, `camera_source` does not
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Mode:
     namespace: str = ""  # of the topics in a bag; by default realsense-ros's, ours, or the first found
 
 
-def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
-    """A function that opens the camera `text`.
+def camera_source(text: str, mode: Mode, valid: Sequence[str] = KINDS) -> Callable[[], Camera]:
+    """A function that opens the camera `text`; `valid`: the choices that an error lists.
 
     Checks what it can beforehand: raises NotFoundError, FileFormatError, MissingExtraError or CameraError.
     """
@@ -53,7 +56,7 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     if kind == "dir" and rest:
         next(directory_frames(Path(rest)))  # camera.yaml and the first pair
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
-    raise NotFoundError("camera", text, KINDS)
+    raise NotFoundError("camera", text, valid)
 
 
 def has_depth(text: str, namespace: str = "") -> bool:

@@ -107,7 +107,7 @@ class PerceptionNode(DexhotNode):
         self.hand: StampedHistory[np.ndarray] = StampedHistory()
         self.states: StampedHistory[np.ndarray] = StampedHistory()  # world_T_mesh as filtered
         self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": NOTHING}
-        self.unseen = ""
+        self.unseen = self.beside = ""
         self.newest: Newest[ImagePair] = Newest("perception", self.worker)
 
     def stop(self) -> None:
@@ -212,7 +212,11 @@ class PerceptionNode(DexhotNode):
         self.values["images"] += 1  # type: ignore[operator]
         self.values["lost"] += lost  # type: ignore[operator]
         self.values["confidence"] = round(seen.confidence, 3)
-        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f}){alike}" if lost else ""
+        beside = f"; in the first image {seen.prompt_note}" if seen.prompt_note else ""
+        if beside and beside != self.beside:
+            self.get_logger().warning(beside.removeprefix("; "))
+        self.beside = beside
+        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f}){alike}{beside}" if lost else ""
 
     # Watching
 
