@@ -198,7 +198,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
-    from dexhot.data.types import PriorCard
+    from dexhot.data.types import PolicyCard, PriorCard
     from dexhot.datasets.human_clip import require_clips
     from dexhot.errors import DexhotError
     from dexhot.evaluation.clips import clips_named, dataset_splits
@@ -256,6 +256,9 @@ def _evaluate_controller(args: Args) -> None:
     chosen = [clip.removeprefix(f"{dataset}/") for clip in args.clips]
     clips = clips_named(args.split, chosen or None, named_splits)
     if args.reference is None:
+        own = load(Path(policy).with_suffix(".json"), PolicyCard).clip if policy else ""
+        if own and [f"{dataset}/{clip}" for clip in clips] != [own]:
+            raise DexhotError(f"{args.file} is a specialist of {own} alone: give that clip's file by --reference.")
         require_clips([f"{dataset}/{clip}" for clip in clips])
     budget = args.planning_seconds, args.planning_rollouts
     options = EvaluationOptions(
