@@ -20,15 +20,13 @@ from dexhot.errors import DexhotError
 from dexhot.evaluation.campaign import CONTROLLER, read_trials
 from dexhot.evaluation.campaign import OURS as OURS_TRIED
 from dexhot.evaluation.campaign import tables as campaign_tables
-from dexhot.evaluation.controllers import (
-    EvaluationOptions,
-    check_names,
-    dataset_splits,
-    summarise,
-)
+from dexhot.evaluation.clips import dataset_splits
+from dexhot.evaluation.controllers import check_names
 from dexhot.evaluation.kept_rows import evaluate_kept
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.evaluation.references import DIFFICULTY
 from dexhot.evaluation.split_gap import split_gap
+from dexhot.evaluation.summary import summarise
 from dexhot.metrics.task_scores import generalization_score
 from dexhot.paths import cache_dir
 from dexhot.progress import track

@@ -12,9 +12,13 @@ from dexhot.control.controllers import HandState
 from dexhot.control.observation import EGOCENTRIC
 from dexhot.control.policy import OnnxNetwork, Policy, make_card
 from dexhot.datasets import splits
+from dexhot.datasets.human_clip import require_clips
 from dexhot.datasets.parametric import generate
-from dexhot.evaluation.controllers import BASELINES, EvaluationOptions, clips_named, evaluate_clip, summarise
+from dexhot.evaluation.clips import clips_named
+from dexhot.evaluation.controllers import evaluate_clip
 from dexhot.evaluation.kept_rows import evaluate_kept
+from dexhot.evaluation.options import BASELINES, EvaluationOptions
+from dexhot.evaluation.summary import summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
@@ -37,6 +41,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     named = splits("grab")
     clips = clips_named("test", None, named)
     clips = clips[:: max(1, len(clips) // QUICK_CLIPS)][:QUICK_CLIPS] if quick else clips
+    require_clips([f"grab/{clip}" for clip in clips])
     budgets, trials = (BUDGETS[:1], 4) if quick else (BUDGETS, 20)
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dexhot.errors import DexhotError
-from dexhot.evaluation.controllers import BASELINES
+from dexhot.evaluation.options import BASELINES
 from dexhot_bench import policy
 from dexhot_train.learners.baselines import TrainedBaseline
 
@@ -36,6 +36,7 @@ def jobs(monkeypatch, cache):
             yield (clip, options), ValueError("its object is gone") if broken else row(clip, options)
 
     monkeypatch.setattr(policy, "run_jobs", run_jobs)
+    monkeypatch.setattr(policy, "require_clips", lambda names: None)
     monkeypatch.setattr(policy, "splits", lambda name: SPLITS)
     monkeypatch.setattr(policy, "tick_ms", dict)
     return seen
@@ -50,6 +51,11 @@ def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
     assert found["metrics"]["success_at_8_tries"] == 1.0 and found["metrics"]["tries_to_success_p50"] == 5.0
     assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
     assert not any("rollouts" in name for name in found["metrics"])
+
+
+def test_without_its_clips_it_says_how_to_get_them(cache):
+    with pytest.raises(DexhotError, match=r"29 of 29 clips are not in the cache .*`dexhot datasets get grab`"):
+        policy.run()
 
 
 def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_what_failed(jobs):

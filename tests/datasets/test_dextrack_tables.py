@@ -12,8 +12,9 @@ from layouts import write_grab, write_taco
 from dexhot.cli import main
 from dexhot.datasets.mano_imports import get_grab_full, get_taco
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.evaluation import controllers
 from dexhot.evaluation.campaign import Trial
+from dexhot.evaluation.clips import clip_reference, dataset_splits
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.simulation.scans import make_object
 from dexhot_bench import dextrack
@@ -46,7 +47,7 @@ def imported(cache, tmp_path, monkeypatch):
     write_taco(tmp_path / "TACO")
     get_taco(tmp_path / "TACO", one_piece, accept_licence=True, repair=False)
     without = lambda clip, hand, asset, o: retarget(clip, hand, asset, RetargetOptions(False, profile=o.profile))  # noqa: E731
-    monkeypatch.setattr(controllers, "retarget", without)
+    monkeypatch.setattr("dexhot.evaluation.clips.retarget", without)
     monkeypatch.setattr(dextrack, "run_jobs", here)
     return tmp_path
 
@@ -88,10 +89,10 @@ def test_table_1_has_the_papers_hand_and_servo_counts_and_not_run(imported, caps
 
 def test_ours_on_tacos_splits_is_the_given_policy_and_another_hands_is_left_out(imported, capsys):
     clip = "20231105_019"
-    options = controllers.EvaluationOptions(dataset="taco", hand="allegro_right", profile="dextrack")
-    reference, setup = controllers.clip_reference(clip, options)
+    options = EvaluationOptions(dataset="taco", hand="allegro_right", profile="dextrack")
+    reference, setup = clip_reference(clip, options)
     policy = write_policy(imported / "ours", reference, setup.physics)
-    other, leap = controllers.clip_reference(clip, controllers.EvaluationOptions(dataset="taco"))
+    other, leap = clip_reference(clip, EvaluationOptions(dataset="taco"))
     stranger = write_policy(imported / "ppo", other, leap.physics)
     given = (("ours", str(policy)), ("ppo_tracking", str(stranger)), ("fraction_0.3", str(policy)))
     found = dextrack.run(dataset="taco", table="1", envs=1, policies=given, quick=True)
@@ -107,9 +108,9 @@ def test_ours_on_tacos_splits_is_the_given_policy_and_another_hands_is_left_out(
 
 def test_the_flywheels_fill_their_rows_by_themselves(imported):
     """Of its clips and --ways each folder knows which row it is."""
-    options = controllers.EvaluationOptions(dataset="grab_full", hand="allegro_right", profile="dextrack")
-    [clip] = controllers.dataset_splits("grab_full")["test"]
-    reference, setup = controllers.clip_reference(clip, options)
+    options = EvaluationOptions(dataset="grab_full", hand="allegro_right", profile="dextrack")
+    [clip] = dataset_splits("grab_full")["test"]
+    reference, setup = clip_reference(clip, options)
     policy = write_policy(imported / "some", reference, setup.physics)
     last = {"stage2/controller": policy}
     ours = write_flywheel(imported / "w1", policies=last | {"stage2/fraction_0.3": policy})

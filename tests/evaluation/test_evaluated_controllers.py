@@ -13,20 +13,14 @@ from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.evaluation import controllers
-from dexhot.evaluation.controllers import (
-    ERRORS,
-    MOTIONS,
-    EvaluationOptions,
-    PlayedMotion,
-    clips_named,
-    evaluate_clip,
-    evaluate_file,
-    evaluate_reference,
-    interval,
-    judge_motion,
-    summarise,
-)
+from dexhot.evaluation.clips import clip_reference, clips_named
+from dexhot.evaluation.controllers import evaluate_clip, evaluate_file, evaluate_reference
+from dexhot.evaluation.motions import MOTIONS, PlayedMotion
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.evaluation.score import score_on_arm
+from dexhot.evaluation.summary import _scores, interval, summarise
+from dexhot.evaluation.trial_worlds import motion_worlds
+from dexhot.evaluation.verdicts import ERRORS, judge_motion
 from dexhot.metrics.rollout import touched
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
@@ -80,7 +74,7 @@ def test_the_constant_is_the_mean_of_a_fitted_prior_and_left_out_without_one(lif
     assert list(row) == ["frozen", "replay", "absent"] and "no fitted prior" in row["absent"]["constant"]
     none = unfitted(16)
     fitted = replace(none, mean=np.full(len(none.mean), 1e-3))
-    monkeypatch.setattr(controllers, "load_prior", lambda path, reference, asset: fitted)
+    monkeypatch.setattr("dexhot.evaluation.motions.load_prior", lambda path, reference, asset: fitted)
     constant = MOTIONS["constant"](lift_reference, lift_setup, OPTIONS)
     space = StructuredPlans(lift_reference, lift_setup.physics, lift_setup.asset.symmetry.center)
     np.testing.assert_array_equal(constant.targets, space.targets(fitted.mean)[0])
@@ -238,14 +232,14 @@ def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_referenc
         run.unsafe[0] = "its output jumped in the last frame"
         return run
 
-    monkeypatch.setattr(controllers, "run_network", stopped)
+    monkeypatch.setattr("dexhot.evaluation.trial_worlds.run_network", stopped)
     options = replace(OPTIONS, controller="policy", baselines=(), policy=str(idle), trials=1)
     row = evaluate_reference(lift_reference, lift_setup, options)["policy"]
     assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 1.0
 
 
 def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, lift, lift_reference):
-    monkeypatch.setattr(controllers, "human_clip", lambda name: lift if name == "grab/a" else None)
+    monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift if name == "grab/a" else None)
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
     assert list(row)[5:] == ["frozen", "replay", "kinematic", "planned", "absent"] and row["in_hand_deg"] < 30.0
@@ -253,7 +247,7 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
 
 
 def test_each_row_names_the_kind_of_its_reference(monkeypatch, lift):
-    monkeypatch.setattr(controllers, "human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift)
     options = replace(OPTIONS, controller="replay", baselines=(), trials=0)
     for plain, kind in ((False, "contacts"), (True, "plain")):
         row = evaluate_clip(("a", replace(options, plain=plain)))
@@ -263,14 +257,14 @@ def test_each_row_names_the_kind_of_its_reference(monkeypatch, lift):
 def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
     monkeypatch, lift, lift_reference
 ):
-    monkeypatch.setattr(controllers, "human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift)
     played = []
 
     def judged(demonstration, setup):
         played.append(demonstration)
         return score_on_arm(demonstration, setup)
 
-    monkeypatch.setattr(controllers, "score_on_arm", judged)
+    monkeypatch.setattr("dexhot.evaluation.verdicts.score_on_arm", judged)
     options = replace(OPTIONS, controller="replay", baselines=("kinematic",), trials=0, arm=True)
     row = evaluate_clip(("a", options))
     assert isinstance(row["replay"]["arm_strict"], bool) and "arm_strict" not in row["kinematic"]
@@ -337,9 +331,13 @@ def test_an_unknown_baseline_is_named(capsys, cache):
 
 def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_reference, lift_setup, monkeypatch):
     """A replay of the noisy copy has a small error against the copy, whatever its success against the clip."""
-    monkeypatch.setattr(controllers, "difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0})
+    monkeypatch.setattr(
+        "dexhot.evaluation.controllers.difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}
+    )
     judged = []
-    monkeypatch.setattr(controllers, "reference_quality", lambda copy, simulator: judged.append(copy) or 0.5)
+    monkeypatch.setattr(
+        "dexhot.evaluation.controllers.reference_quality", lambda copy, simulator: judged.append(copy) or 0.5
+    )
     shift = np.r_[0.0, 0.0, 0.2, np.zeros(4)]
 
     def higher(reference, hand, kind):  # an object that no hand has lifted that high
@@ -367,7 +365,7 @@ def test_scores_are_means_over_clips_of_what_was_tried():
         {"tracking_error": error, "noisy": disturbed | {"quality": 0.25}, "unreasonable": disturbed | {"quality": None}}
         for error in (0.5, 0.1)
     ]
-    assert controllers._scores(rows) == pytest.approx(
+    assert _scores(rows) == pytest.approx(
         {
             "tracking_error": 0.3,
             "hard_to_track": 6.0,
@@ -379,7 +377,7 @@ def test_scores_are_means_over_clips_of_what_was_tried():
 
 
 def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
-    monkeypatch.setattr(controllers, "splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
+    monkeypatch.setattr("dexhot.evaluation.clips.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
     seen = {}
 
     def run_jobs(function, jobs, workers):
@@ -423,7 +421,7 @@ def test_clips_that_are_not_in_the_cache_are_one_error(capsys, cache):
 def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
     empty = {"train": ["a"], "test_unseen_object": []}
     for named, known in ((empty, "the split 'test' has no clips; those that have: train"), ({}, "dataset with splits")):
-        monkeypatch.setattr(controllers, "splits", lambda name, named=named: named)
+        monkeypatch.setattr("dexhot.evaluation.clips.splits", lambda name, named=named: named)
         assert main(["evaluate", "--controller", "planned"]) == 1
         said = " ".join(capsys.readouterr().err.split())
         assert known in said and "Traceback" not in said
@@ -446,7 +444,7 @@ def test_feedback_is_judged_on_the_plan_of_planned(lift_reference, lift_setup, t
 
 def test_a_thousand_worlds_are_judged_a_few_at_a_time_and_the_same(judged, monkeypatch):
     whole = judged("replay", 5)
-    monkeypatch.setattr(controllers, "TOGETHER", 2)
+    monkeypatch.setattr("dexhot.evaluation.trial_worlds.TOGETHER", 2)
     assert judged("replay", 5) == whole and whole["envs"] == 5
 
 
@@ -467,9 +465,9 @@ def test_policies_are_rows_under_their_names(lift_reference, lift_setup, tmp_pat
 
 def test_a_clip_is_of_the_dataset_the_hand_and_the_servo_profile_that_were_asked_for(monkeypatch, lift):
     asked = []
-    monkeypatch.setattr(controllers, "human_clip", lambda name: asked.append(name) or lift)
+    monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: asked.append(name) or lift)
     options = replace(OPTIONS, dataset="taco", hand="allegro_right", profile="dextrack")
-    reference, setup = controllers.clip_reference("a", options)
+    reference, setup = clip_reference("a", options)
     assert asked == ["taco/a"] and reference.hand == setup.hand.name == "allegro_right"
     assert setup.physics.servo == "dextrack" and reference.provenance["servo"] == "dextrack"
 
@@ -488,7 +486,7 @@ def test_a_diverged_world_of_mpc_is_a_failure(lift_reference, lift_setup, monkey
         controller.start(None)
         raise DexhotError("diverged")
 
-    monkeypatch.setattr(controllers, "run_controller", diverges)
+    monkeypatch.setattr("dexhot.evaluation.trial_worlds.run_controller", diverges)
     options = replace(OPTIONS, controller="mpc", baselines=(), trials=1)
     row = evaluate_reference(lift_reference, lift_setup, options)["mpc"]
     assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 0.0
@@ -500,7 +498,7 @@ def test_contact_is_the_fraction_of_planned_contacts_that_are_touched(lift_refer
     assert frozen["contact"] < 0.05 and planned["contact"] > 0.5
     simulator = floating_simulator(lift_reference, lift_setup)
     motion = MOTIONS["planned"](lift_reference, lift_setup, OPTIONS)
-    rollout, _ = next(controllers.motion_worlds(lift_reference, motion, simulator, lift_setup, 0))
+    rollout, _ = next(motion_worlds(lift_reference, motion, simulator, lift_setup, 0))
     wanted = lift_reference.contact > 0.5
     assert planned["contact"] == pytest.approx((rollout.tip_contact & wanted).sum() / wanted.sum())
     bare = replace(rollout, reference=replace(lift_reference, contact=np.zeros_like(lift_reference.contact)))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from dexhot.evaluation import kept_rows
-from dexhot.evaluation.controllers import EvaluationOptions
 from dexhot.evaluation.kept_rows import evaluate_kept, row_key
+from dexhot.evaluation.options import EvaluationOptions
 
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
 

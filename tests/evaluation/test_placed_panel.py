@@ -9,9 +9,11 @@ from dexhot.control.sampling import base_actions
 from dexhot.data.files import save
 from dexhot.errors import UnreachableError
 from dexhot.evaluation import placed_panel
-from dexhot.evaluation.controllers import EvaluationOptions, evaluate_file, evaluate_reference, summarise
+from dexhot.evaluation.controllers import evaluate_file, evaluate_reference
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.evaluation.panel import ARM, Light, Panel
 from dexhot.evaluation.placed_panel import PlacedPanel
+from dexhot.evaluation.summary import summarise
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.library import save_object

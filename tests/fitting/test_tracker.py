@@ -15,7 +15,7 @@ from dexhot.fitting.recording_fit import fit_recording, mend
 from dexhot.fitting.scene import SceneState, object_model
 from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.summary import summarise_recording_fit, unseen_notes
-from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker
+from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker, normal_equations
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.planes import Plane
 from dexhot.geometry.poses import make_pose, transform
@@ -110,6 +110,22 @@ def test_a_measured_pose_is_where_the_object_starts(clip):
     tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
     [(_, x)] = tracker._objects(tracker.view(frame), frame)
     assert np.allclose(x, evidence.object_pose[0, :3])
+
+
+def test_a_frame_that_nothing_changed_in_takes_fewer_steps(clip, monkeypatch):
+    frames, linearised = frames_of(*clip[:2], "right", False), []
+    monkeypatch.setattr(
+        "dexhot.fitting.tracker.normal_equations", lambda *a: linearised.append(a[2]) or normal_equations(*a)
+    )
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    for frame in [frames[0]] * 15:
+        linearised.clear()
+        tracker.step(frame)
+    still = len(linearised)
+    assert linearised[-1] == 1.0 and 2 <= still < RECIPE.solver["iterations"]  # at the narrow scale
+    linearised.clear()
+    tracker.step(frames[-1])
+    assert still < len(linearised) <= RECIPE.solver["iterations"]
 
 
 def test_the_shape_is_learnt_once_after_a_second(clip):

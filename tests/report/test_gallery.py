@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 
 from dexhot.cli import main
-from dexhot.evaluation import controllers, kept_rows
-from dexhot.evaluation.controllers import EvaluationOptions, evaluate_clip, summarise
+from dexhot.evaluation import kept_rows
+from dexhot.evaluation.controllers import evaluate_clip
+from dexhot.evaluation.options import EvaluationOptions
+from dexhot.evaluation.summary import summarise
+from dexhot.evaluation.trial_worlds import played_worlds
 from dexhot.report import gallery
 from dexhot.report.gallery import failure, worst_clips, write_gallery
 
@@ -16,7 +19,7 @@ OPTIONS = EvaluationOptions("replay", 1, prior="none", baselines=())
 
 @pytest.fixture
 def one_clip(monkeypatch, lift, cache):
-    monkeypatch.setattr(controllers, "human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift)
 
 
 def row(clip: str, strict: bool, perturbed: float | None, error: float = 1.0):
@@ -37,7 +40,7 @@ def test_the_strip_is_of_the_first_world_in_which_it_fails(one_clip, monkeypatch
 
     def worlds(name, reference, simulator, setup, options, trials):
         for failed in (False, True):
-            played = controllers.played_worlds("replay", reference, simulator, setup, options, 0)
+            played = played_worlds("replay", reference, simulator, setup, options, 0)
             yield next(iter(played))[0], failed
 
     monkeypatch.setattr(gallery, "played_worlds", worlds)
@@ -54,7 +57,7 @@ def test_the_page_is_one_file_with_figures_clips_and_strips(one_clip, tmp_path):
 
 
 def test_the_command_writes_it(one_clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(controllers, "splits", lambda name: {"test": ["a"]})
+    monkeypatch.setattr("dexhot.evaluation.clips.splits", lambda name: {"test": ["a"]})
     monkeypatch.setattr("dexhot.datasets.human_clip.require_clips", lambda names: None)
     here = lambda function, jobs, workers: ((job, evaluate_clip(job)) for job in jobs)  # noqa: E731
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", here)

@@ -259,6 +259,10 @@ def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
     assert card.provenance["test_split"] == "test_unseen_clip" and card.provenance["command"].endswith("--test-clip")
     assert "not those of an unseen clip" in capsys.readouterr().err
     policy = str(tmp_path / "mug.policy.onnx")
+    capsys.readouterr()
+    assert main(["evaluate", policy, "--split", "test"]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "is a specialist of grab/mug_pass1 alone: give that clip's file by --reference" in told
     assert main(["evaluate", policy, "--reference", str(path), "--trials", "0", "--baselines", "replay"]) == 0
     assert "policy was trained on 1 of these test clips" in " ".join(capsys.readouterr().err.split())
 

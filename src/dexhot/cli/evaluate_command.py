@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import shown
+from dexhot.evaluation.options import BASELINES
 from dexhot.paths import PHYSICS
 
-BASELINES = ("frozen", "kinematic", "replay", "constant")  # of evaluation.controllers, which loads slowly
 SCORES = {
     "tracking_error": "tracking error (eq. 20)",
     "generalization_score": "generalisation score (eq. 21)",
@@ -198,20 +198,16 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
-    from dexhot.data.types import PriorCard
+    from dexhot.data.types import PolicyCard, PriorCard
     from dexhot.datasets.human_clip import require_clips
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.controllers import (
-        EvaluationOptions,
-        check_names,
-        clips_named,
-        dataset_splits,
-        evaluate_file,
-        summarise,
-    )
+    from dexhot.evaluation.clips import clips_named, dataset_splits
+    from dexhot.evaluation.controllers import check_names, evaluate_file
     from dexhot.evaluation.kept_rows import evaluate_kept
+    from dexhot.evaluation.options import EvaluationOptions
     from dexhot.evaluation.references import DIFFICULTY
     from dexhot.evaluation.split_gap import split_gap
+    from dexhot.evaluation.summary import summarise
     from dexhot.metrics.task_scores import generalization_score
     from dexhot.planning.prior import prior_files, prior_named
     from dexhot.progress import progress, track
@@ -260,6 +256,9 @@ def _evaluate_controller(args: Args) -> None:
     chosen = [clip.removeprefix(f"{dataset}/") for clip in args.clips]
     clips = clips_named(args.split, chosen or None, named_splits)
     if args.reference is None:
+        own = load(Path(policy).with_suffix(".json"), PolicyCard).clip if policy else ""
+        if own and [f"{dataset}/{clip}" for clip in clips] != [own]:
+            raise DexhotError(f"{args.file} is a specialist of {own} alone: give that clip's file by --reference.")
         require_clips([f"{dataset}/{clip}" for clip in clips])
     budget = args.planning_seconds, args.planning_rollouts
     options = EvaluationOptions(
@@ -411,7 +410,7 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
     from rich.table import Table
 
     from dexhot.cli.output import console
-    from dexhot.evaluation.controllers import EXPLAINED
+    from dexhot.evaluation.options import EXPLAINED
 
     for simulates in (False, True):
         chosen = {n: f for n, f in figures.items() if bool(f["steps_mean"] or f["tick_steps_mean"]) == simulates}

@@ -110,7 +110,7 @@ def _tracked(name: str, args: Any) -> Any:
     from dexhot.data.types import Demonstration, Reference
     from dexhot.datasets.retargeted import retargeted_clip
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.controllers import clips_named, dataset_splits
+    from dexhot.evaluation.clips import clips_named, dataset_splits
     from dexhot.retargeting.placement import place, with_arm_path
 
     path, dataset = Path(name), args.dataset.replace("-", "_")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.data.files import write_text
-from dexhot.evaluation.controllers import EvaluationOptions, demonstration_files, evaluate_clip
+from dexhot.evaluation.controllers import evaluate_clip
+from dexhot.evaluation.motions import demonstration_files
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.paths import cache_dir
 from dexhot.versions import source_hash
 

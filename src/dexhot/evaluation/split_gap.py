@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dexhot.evaluation.controllers import EvaluationOptions, clip_task
+from dexhot.evaluation.clips import clip_task
+from dexhot.evaluation.options import EvaluationOptions
 from dexhot.metrics.task_scores import task_gap
 from dexhot.progress import track
 

@@ -3,9 +3,9 @@
     tracker = HandObjectTracker(open_hand("right"), object_model(asset), camera, load_recipe("default"))
     tracked = tracker.step(frame)       # state, covariance, scores, lost flags
 
-Each frame: predict; take the best start of the object; five Gauss-Newton steps over 57 unknowns, scales from wide to
-narrow; judge. What starts anew (the first frame, a lost hand or object) goes on as several hypotheses for some frames,
-until the one of least cost remains.
+Each frame: predict; take the best start of the object; up to five Gauss-Newton steps over 57 unknowns, scales from wide
+to narrow; judge. What starts anew (the first frame, a lost hand or object) goes on as several hypotheses for some
+frames, until the one of least cost remains.
 """
 
 import time
@@ -48,6 +48,7 @@ from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
 STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
+CONVERGED = 0.008  # of STEPS: a frame's iterations end with a step that is shorter
 SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, and from how many frames
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
 TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
@@ -486,8 +487,10 @@ class HandObjectTracker:
             _, step, failed = dposv(damped, -g)
             if failed:
                 raise np.linalg.LinAlgError(SINGULAR)
-            step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
-            state = state.plus(step)
+            length = float(np.max(np.abs(step) / STEPS))
+            state = state.plus(step / max(1.0, length))
+            if near is not None and narrow == 1.0 and length < CONVERGED:
+                break
         return state, A, cost
 
     def terms(self, view: FrameView, near: SceneState | None) -> list[SceneTerm]:

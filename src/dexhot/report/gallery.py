@@ -12,12 +12,10 @@ from typing import Any
 
 from dexhot.data.files import check_out, write_text
 from dexhot.data.types import Rollout
-from dexhot.evaluation.controllers import (
-    ERRORS,
-    EvaluationOptions,
-    clip_reference,
-    played_worlds,
-)
+from dexhot.evaluation.clips import clip_reference
+from dexhot.evaluation.options import EvaluationOptions
+from dexhot.evaluation.trial_worlds import played_worlds
+from dexhot.evaluation.verdicts import ERRORS
 from dexhot.metrics.judge import judge
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -26,6 +26,14 @@ def run_jobs(
     if executor not in EXECUTORS:
         raise DexhotError(f"no executor {executor!r}; one of {', '.join(EXECUTORS)}.")
     yield from _run_ray(function, jobs) if executor == "ray" else _run_processes(function, jobs, workers)
+
+
+def succeeded(run: Run, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """(job, result) of jobs that must all succeed; raises the exception of one that does not."""
+    for job, result in run(function, waiting) if (waiting := list(jobs)) else ():
+        if isinstance(result, Exception):
+            raise result
+        yield job, result
 
 
 def _run_processes(function: Callable[[Any], Any], jobs: list[Any], workers: int) -> Iterator[tuple[Any, Any]]:

@@ -10,7 +10,7 @@ import matplotlib
 from dexhot.data.files import save_figure, write_text
 from dexhot.progress import duration
 from dexhot.report.html import html_table, inline, plain_page
-from dexhot_train.scaling.curve import HELD_OUT, REPLAY, TEST
+from dexhot_train.scaling.judging import HELD_OUT, REPLAY, TEST
 from dexhot_train.scaling.subsets import COUNTINGS, LABELS, MIXED
 
 PICTURE, PAGE = "curve.png", "curve.html"

@@ -19,8 +19,10 @@ from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot_train.curriculum.ledger import Ledger  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions  # noqa: E402
-from dexhot_train.scaling import curve  # noqa: E402
-from dexhot_train.scaling.curve import ScalingOptions, network_file, read_set, run_scaling, subsets_of  # noqa: E402
+from dexhot_train.scaling import cloning, frames, judging  # noqa: E402
+from dexhot_train.scaling.cloning import network_file  # noqa: E402
+from dexhot_train.scaling.curve import run_scaling, subsets_of  # noqa: E402
+from dexhot_train.scaling.options import ScalingOptions, read_set  # noqa: E402
 from dexhot_train.scaling.page import page  # noqa: E402
 from dexhot_train.scaling.subsets import AT_ONCE, CLIPS, LABELS, MIXED, PLANNED, REPLAYED, VARIATIONS, draw  # noqa: E402
 
@@ -112,7 +114,7 @@ def folder(lift_reference, lift_setup, tmp_path, monkeypatch):
                 save(d, out / f"{r['name']}.npz")
     options = {"kinds": ["warped"], "hand": "leap_right"}
     (out / "config.json").write_text(json.dumps({"settings": {"options": options}}))
-    monkeypatch.setattr(curve, "_reference", lambda job: lift_reference)
+    monkeypatch.setattr(judging, "_reference", lambda job: lift_reference)
     tried = []
 
     def again(job, began):
@@ -124,7 +126,7 @@ def folder(lift_reference, lift_setup, tmp_path, monkeypatch):
         failed = Demonstration("d", reference, still, reference.q, reference.object_pose, "2", {}, made, "leap")
         return failed, {}
 
-    monkeypatch.setattr(curve, "labelled", again)
+    monkeypatch.setattr(frames, "labelled", again)
     return out
 
 
@@ -143,8 +145,9 @@ def test_a_run_trains_and_judges_each_row_once_and_goes_on(folder, cache, tmp_pa
     assert rows["clips-3"]["clips"] == 3 and rows["variations-2"]["clips"] == 1
     assert rows["clips-3"]["updates"] == rows["clips-2"]["updates"] and rows["clips-2"]["held-out"]["over_fewest"] == 0
     first = (out / "curve.json").read_text()
-    for name in ("shown_frames", "clone", "judge_policy", "judge_motion", "labelled"):
-        monkeypatch.setattr(curve, name, None)  # all of it is in the folder
+    done = (frames, "shown_frames"), (cloning, "clone"), (judging, "judge_policy"), (judging, "judge_motion")
+    for module, name in (*done, (frames, "labelled")):
+        monkeypatch.setattr(module, name, None)  # all of it is in the folder
     assert run_scaling(source, TINY, out, here) == told and (out / "curve.json").read_text() == first
     with pytest.raises(TypeError):  # one verdict is missing, and only that is made again
         next((out / "judged" / "held-out" / "clips-2").glob("*.json")).unlink()
@@ -187,7 +190,9 @@ def test_bad_input_is_named(folder, cache, tmp_path):
 
 def test_the_command_writes_curve_picture_and_page(folder, cache, tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
-    monkeypatch.setattr(curve, "ScalingOptions", lambda *a, **k: replace(TINY, counts=(2,), countings=(MIXED,)))
+    monkeypatch.setattr(
+        "dexhot_train.scaling.options.ScalingOptions", lambda *a, **k: replace(TINY, counts=(2,), countings=(MIXED,))
+    )
     out = tmp_path / "out"
     assert main(["train", "scaling", str(folder), "--counts", "2", "--out", str(out)]) == 0
     told = json.loads((out / "curve.json").read_text())

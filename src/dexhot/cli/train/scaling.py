@@ -52,7 +52,8 @@ def run(args: Scaling) -> None:
     from dexhot_train.mining.executor import run_jobs
 
     try:
-        from dexhot_train.scaling.curve import ScalingOptions, read_set, run_scaling
+        from dexhot_train.scaling.curve import run_scaling
+        from dexhot_train.scaling.options import ScalingOptions, read_set
         from dexhot_train.scaling.page import page
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
