@@ -10,7 +10,7 @@ from dexhot.geometry import single
 from dexhot.geometry.cameras import pinhole
 from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot.tracking.contact_dynamics import carry
-from dexhot.tracking.hand_object_filter import HandObjectFilter, HandObjectOptions, _update
+from dexhot.tracking.hand_object_filter import HAND_WEIGHT, HandObjectFilter, HandObjectOptions, _update
 from dexhot.tracking.observations import SeenCentre, SeenFrame, SeenJoints, SeenKeypoints, SeenPixels, SeenPose
 from dexhot.tracking.rows import ObservedRows
 
@@ -64,6 +64,17 @@ def test_derivatives_of_the_carried_motion():
             turn = (sides[0].turn - sides[1].turn) @ c.turn.T / (2 * step)
             numeric = [*(sides[0].position - sides[1].position) / (2 * step), turn[2, 1], turn[0, 2], turn[1, 0]]
             np.testing.assert_allclose(J[:, k], numeric, atol=1e-6)
+
+
+def test_the_last_two_fingers_carry_less():
+    """A fingertip that closes by itself takes the object along by its weight."""
+    along = []
+    for tip in (4, 8, 12, 16, 20):
+        closed = HAND.copy()
+        closed[tip] += [0.01, 0.0, 0.0]
+        c = carry(HAND, closed, HAND_WEIGHT, HAND.mean(axis=0))
+        along.append(float((c.after - c.before)[0]))
+    assert np.divide(along, along[0]) == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.25])
 
 
 def test_a_held_object_is_turned_not_mirrored():
