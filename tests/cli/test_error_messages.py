@@ -91,6 +91,18 @@ def test_an_object_takes_no_name_of_a_dataset(folder, capsys):
     assert set(get_args(get_type_hints(datasets_command.Get)["dataset"])) <= set(OF_DATASETS)
 
 
+@pytest.mark.parametrize("recording", ["dir:films/ok", "films/ok", "films/ok/"])
+def test_an_object_from_a_recording_is_named_after_its_folder(recording, monkeypatch, cache):
+    named = []
+
+    def made(args, path, name, options):
+        named.append(name)
+        raise DexhotError("enough")
+
+    monkeypatch.setattr("dexhot.cli.object_command._from_recording", made)
+    assert main(["object", "add", "--from", recording]) == 1 and named == ["user/ok"]
+
+
 def test_mass_and_density_are_not_given_both(capsys):
     assert "keep one" in refused(capsys, "object", "add", "mesh.obj", "--mass", "0.1", "--density", "300")
 

@@ -165,7 +165,7 @@ def test_what_is_wrong_with_camera_yaml_is_told_in_one_line_from_everywhere(dire
 
 
 def test_rvl_is_refused_with_how_to_convert_it():
-    with pytest.raises(FileFormatError, match="only PNG is read, not RVL.*republish compressedDepth raw"):
+    with pytest.raises(FileFormatError, match=r"only PNG is read, not RVL.*republish compressedDepth raw"):
         codec.decode_depth(bytes(12) + struct.pack("<II", 640, 480) + bytes(64))
 
 

@@ -97,6 +97,6 @@ def unseen_notes(fit: RecordingFit, evidence: Evidence) -> list[str]:
         return []
     name = fit.trajectory.object_name
     return [
-        f"no frame of the evidence shows {name}: its path is a guess. Run `dexhot perceive RECORDING --object {name}` and "
-        "fit that, or fit the hand alone with --object none"
+        f"no frame of the evidence shows {name}: its path is a guess. Run `dexhot perceive RECORDING --object {name}` "
+        "and fit that, or fit the hand alone with --object none"
     ]

@@ -40,9 +40,9 @@ def decode_depth(data: bytes) -> np.ndarray:
     start = data.find(b"\x89PNG", 0, 64)
     if start < 0:
         raise FileFormatError(
-            "a depth image is not PNG, and of compressedDepth only PNG is read, not RVL: record the raw images, or set the "
-            "publisher's compressedDepth format to png; `ros2 run image_transport republish compressedDepth raw` converts "
-            "a recording while it is played."
+            "a depth image is not PNG, and of compressedDepth only PNG is read, not RVL: record the raw images, or set "
+            "the publisher's compressedDepth format to png; `ros2 run image_transport republish compressedDepth raw` "
+            "converts a recording while it is played."
         )
     depth = np.asarray(_open(data[start:]))
     if depth.ndim != 2 or depth.dtype not in (np.uint16, np.int32):
