@@ -439,6 +439,14 @@ def test_a_clip_that_begins_in_the_air_is_refused(lift_object):
         checked_clip(clip.cut(len(clip.time) - 10, len(clip.time)), "right", lift_object)
 
 
+def test_a_fit_that_never_saw_its_object_is_refused_as_that(lift_clip, lift_object):
+    guess = np.tile(np.diag([0.0134, 0.0134, 1e-6, 0.1, 0.1, 0.1]), (len(lift_clip.time), 1, 1))
+    with pytest.raises(ClipError, match=r"the fit saw .* in no frame .its position is known to 116 mm at best"):
+        checked_clip(replace(lift_clip, object_covariance=guess), "right", lift_object)
+    guess[40] *= 1e-4
+    assert checked_clip(replace(lift_clip, object_covariance=guess), "right", lift_object)
+
+
 def test_a_stretch_without_a_frame_at_rest_is_told_with_the_frames_to_choose(lift_object):
     clip, _ = generate("lift", "box", 0)
     with pytest.raises(ClipError, match=r"first frame \(160\) it is .* No frame of this stretch shows it at rest"):

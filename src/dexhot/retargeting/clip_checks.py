@@ -21,6 +21,7 @@ GAP = 0.15  # s without a frame
 SPEED = 5.0  # m/s of object, wrist or any keypoint
 OFF_PATH, OFF_PATH_ACCELERATION = 0.08, 100.0  # m, m/s2: allowed distance of a frame from the mean of its neighbours
 TURN, SURE_TURN, SPIN = np.radians(60.0), np.radians(100.0), 40.0  # rad between two frames, rad/s: a flip
+UNSEEN = 0.05  # m, sigma of the object's position that a fit has in every frame where none shows it
 SUNK = 0.025  # m, allowed penetration of the table
 
 CLOCKS = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}  # factor to s
@@ -32,6 +33,13 @@ def check_clip(clip: HandObjectTrajectory, side: str) -> None:
     `check_turns`, after symmetric flips are undone."""
     check_time(clip.time)
     hand = clip.hands[side]
+    if len(clip.object_covariance):
+        sigma = float(np.sqrt(np.linalg.eigvalsh(clip.object_covariance[:, :3, :3])[:, -1].min()))
+        if sigma > UNSEEN:
+            raise ClipError(
+                f"object_pose: the fit saw {clip.object_name} in no frame (its position is known to {1e3 * sigma:.0f} "
+                "mm at best): find it with `dexhot perceive --object`, and fit again."
+            )
     _check_units(clip, hand, side)
     check_wrist(hand, side)
     for k, name in enumerate(NAMES):
