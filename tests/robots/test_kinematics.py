@@ -11,6 +11,7 @@ from dexhot.control.shaper import HandShaper
 from dexhot.geometry.poses import make_pose, matrix_to_pose
 from dexhot.geometry.rotations import quat_angle, rotation_error, rotvec_to_quat
 from dexhot.geometry.single import rotation_error as single_rotation_error
+from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
@@ -115,6 +116,25 @@ def test_wrist_joints_give_the_palm_of_the_floating_scene(q):
     model.move(q)
     np.testing.assert_allclose(model.points(), data.site_xpos[[scene.model.site(s).id for s in HAND.tip_sites]])
     np.testing.assert_allclose(model.palm_rotation(), palm.xmat.reshape(3, 3))
+
+
+def test_the_jacobian_of_each_gap_is_mujocos_own():
+    """Of a box in the fingers and the table, and of the fingers with each other."""
+    model = HandModel(HAND, base_quat=BASE, asset=shape_asset(named_shape("parametric/box-56x70x91")), table=-0.02)
+    kinds = set()
+    for q in HAND_Q:
+        q = np.concatenate([0.02 * q[:3], q[3:]])
+        model.move(q)
+        model.move(q, make_pose(model.points()[0], [1.0, 0, 0, 0]))
+        gaps, contact, J = model.gaps(0.004), model.data.contact, np.empty((2, 3, model.model.nv))
+        rows = np.flatnonzero(contact.dist < 0.004)
+        for k, row in enumerate(rows):
+            for one, body in zip(J, model.model.geom_bodyid[contact.geom[row]]):
+                mujoco.mj_jac(model.model, model.data, one, None, contact.pos[row], body)
+            expected = (contact.frame[row, :3] @ (J[1] - J[0]))[model.order]
+            np.testing.assert_allclose(gaps.jacobian[k], expected, atol=1e-12)
+        kinds |= set(gaps.kind.tolist())
+    assert kinds == {1, 2, 4}  # hand, object and table
 
 
 def test_palm_kinematics_unwraps_near_the_reference():

@@ -62,20 +62,27 @@ class ConvexUnion:
 
 
 def _sample(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points about SPACING apart on triangles (F, 3, 3), and the triangle of each."""
-    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
-    edge = np.maximum(
-        np.linalg.norm(b - a, axis=1), np.maximum(np.linalg.norm(c - b, axis=1), np.linalg.norm(a - c, axis=1))
-    )
-    steps = np.clip(np.ceil(edge / SPACING).astype(int), 1, 200)
+    """Points about SPACING apart on triangles (F, 3, 3), and the triangle of each. In rows along the longest edge:
+    hulls consist of slivers, which a grid of as many points along each edge would fill many times over."""
+    edges = np.linalg.norm(np.roll(triangles, -1, axis=1) - triangles, axis=2)
+    corners = (edges.argmax(axis=1)[:, None] + np.arange(3)) % 3
+    a, b, c = np.moveaxis(np.take_along_axis(triangles, corners[..., None], axis=1), 1, 0)
+    length = edges.max(axis=1)
+    height = np.linalg.norm(np.cross(b - a, c - a), axis=1) / np.maximum(length, 1e-12)
+    steps = np.clip(np.ceil(np.stack([length, height], axis=1) / SPACING).astype(int), 1, 200)
     points, owner = [], []
-    for n in np.unique(steps):
-        rows = np.flatnonzero(steps == n)
-        i, j = (g.ravel() for g in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
-        keep = i + j <= n
-        u, v = i[keep] / n, j[keep] / n
-        w = np.stack([1 - u - v, u, v], axis=1)  # (S, 3) barycentric
-        w = 0.98 * w + 0.02 / 3  # away from the edges, which belong to two triangles
-        points.append((w @ triangles[rows]).reshape(-1, 3))
-        owner.append(np.repeat(rows, len(w)))
+    for along, rows in np.unique(steps, axis=0):
+        same = np.flatnonzero((steps == (along, rows)).all(axis=1))
+        w = 0.98 * _barycentric(along, rows) + 0.02 / 3  # away from the edges, which belong to two triangles
+        points.append((w @ np.stack([a, b, c], axis=1)[same]).reshape(-1, 3))
+        owner.append(np.repeat(same, len(w)))
     return np.concatenate(points), np.concatenate(owner)
+
+
+def _barycentric(along: int, rows: int) -> np.ndarray:
+    """(S, 3) of points in rows that are parallel to the first edge, which has `along` steps."""
+    found = []
+    for v in np.linspace(0.0, 1.0, rows + 1):
+        u = np.linspace(0.0, 1.0, int(np.ceil(along * (1.0 - v) - 1e-9)) + 1)
+        found.append(np.stack([(1.0 - v) * (1.0 - u), (1.0 - v) * u, np.full(len(u), v)], axis=1))
+    return np.concatenate(found)

@@ -63,6 +63,11 @@ class HandModel:
         bodies = [self.model.site(name).bodyid[0] for name in contacts]
         self._tip = np.array([bodies.index(b) if b in bodies else -1 for b in self.model.geom_bodyid])
         self._kind = self.model.geom_contype
+        self._root = self.model.body_rootid[self.palm]
+        self._moves = np.zeros((self.model.nbody, self.model.nv))  # 1: that joint moves that body
+        for body in range(1, self.model.nbody):
+            self._moves[body] = self._moves[self.model.body_parentid[body]]
+            self._moves[body, self.model.dof_bodyid == body] = 1.0
 
     @property
     def size(self) -> int:
@@ -135,11 +140,11 @@ class HandModel:
         contact = data.contact
         rows = np.flatnonzero(contact.dist < below)
         geom, normals, points = contact.geom[rows], contact.frame[rows, :3], contact.pos[rows]
-        jacobian, first, second = np.zeros((len(rows), model.nv)), np.empty((3, model.nv)), np.empty((3, model.nv))
-        for i, body in enumerate(model.geom_bodyid[geom]):
-            mujoco.mj_jac(model, data, first, None, points[i], body[0])
-            mujoco.mj_jac(model, data, second, None, points[i], body[1])
-            jacobian[i] = normals[i] @ (second - first)
+        # what mj_jac finds for a point at a time: from the joints' axes (angular, linear) at the tree's centre of mass
+        r = points - data.subtree_com[self._root]
+        turned = r[:, [1, 2, 0]] * normals[:, [2, 0, 1]] - r[:, [2, 0, 1]] * normals[:, [1, 2, 0]]
+        first, second = model.geom_bodyid[geom].T
+        jacobian = (self._moves[second] - self._moves[first]) * (np.hstack([turned, normals]) @ data.cdof.T)
         return Gaps(
             contact.dist[rows],
             self._of_hand_vector(jacobian),
