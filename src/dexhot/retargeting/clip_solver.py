@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from dexhot.geometry.single import rotation_error
+from dexhot.geometry.rotations import rotation_error
 from dexhot.robots.kinematics.hand import OBJECT, HandModel
 
 
@@ -148,29 +148,32 @@ def _linearise(
     """Block diagonal H (T, n, n) and gradient (T, n) of all terms except smoothness and gaps; cost (T,) of all terms;
     gaps."""
     T, n = q.shape
-    H, g, cost = np.empty((T, n, n)), np.empty((T, n)), np.empty(T)
-    weight = problem.prior_weight**2
-    found = []
+    P = problem.goal.shape[1]
+    points, point_jacobian = np.empty((T, P, 3)), np.empty((T, P, 3, n))
+    palm, palm_jacobian = np.empty((T, 3, 3)), np.empty((T, 3, n))
+    short, found = np.zeros(T), []
     for t in range(T):
         model.move(q[t], problem.object_pose[t])
-        w = problem.goal_weight[t][:, None]
-        J = (w[..., None] * model.point_jacobian()).reshape(-1, n)
-        r = (w * (problem.goal[t] - model.points())).ravel()
-        turn = problem.palm_weight * rotation_error(problem.palm[t], model.palm_rotation())
-        J = np.concatenate([J, problem.palm_weight * model.palm_rotation_jacobian()])
-        r = np.concatenate([r, turn])
-        off = q[t] - problem.prior[t]
-        H[t] = J.T @ J
-        g[t] = weight * off - J.T @ r
-        cost[t] = r @ r + weight @ off**2
+        points[t], point_jacobian[t] = model.points(), model.point_jacobian()
+        palm[t], palm_jacobian[t] = model.palm_rotation(), model.palm_rotation_jacobian()
         if problem.gap_weight:
             gaps = model.gaps()
             wanted = np.where(gaps.kind == OBJECT, problem.spare_clearance, problem.clearance)
             if problem.touching is not None:
                 wanted[(gaps.kind == OBJECT) & (gaps.tip >= 0) & problem.touching[t][gaps.tip]] = -0.0005
-            short = problem.gap_weight * (wanted - gaps.distance).clip(0)
-            cost[t] += short @ short
+            missing = problem.gap_weight * (wanted - gaps.distance).clip(0)
+            short[t] = missing @ missing
             found.append((np.full(len(wanted), t), gaps.distance, wanted, gaps.jacobian))
+    w, turning = problem.goal_weight[..., None], problem.palm_weight
+    J = np.concatenate([(w[..., None] * point_jacobian).reshape(T, -1, n), turning * palm_jacobian], axis=1)
+    r = np.concatenate(
+        [(w * (problem.goal - points)).reshape(T, -1), turning * rotation_error(problem.palm, palm)], axis=1
+    )
+    off, weight = q - problem.prior, problem.prior_weight**2
+    Jt = J.transpose(0, 2, 1)
+    H = Jt @ J
+    g = weight * off - (Jt @ r[..., None])[..., 0]
+    cost = (r**2).sum(axis=1) + off**2 @ weight + short
     H[:, np.arange(n), np.arange(n)] += weight
     empty = (np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros((0, n)))
     rows = [np.concatenate(column) for column in zip(*found)] if found else empty
