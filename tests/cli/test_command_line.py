@@ -81,3 +81,23 @@ def test_a_port_that_cannot_be_is_refused(tmp_path, capsys):
 def test_a_refused_input_is_json_too_when_asked_for(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "absent.npz"), "--json"]) == 1
     assert "absent.npz" in json.loads(capsys.readouterr().out.strip().splitlines()[-1])["error"]
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("train demonstrations grab --out a_set", "the attempts that are done are kept"),
+        ("bench fit --minutes 5", "what was measured is kept"),
+        ("bench fit --quick", ""),
+        ("doctor", ""),
+    ],
+)
+def test_ctrl_c_names_what_goes_on(command, kept, capsys, monkeypatch):
+    def stopped(args):
+        raise KeyboardInterrupt
+
+    words = command.split()
+    monkeypatch.setattr(importlib.import_module(f"dexhot.cli.{words[0]}_command"), "run", stopped)
+    assert main(words) == 130
+    told = capsys.readouterr().err
+    assert told == (f"stopped: {kept}. Go on with: dexhot {command}\n" if kept else "")

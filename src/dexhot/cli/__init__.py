@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from dexhot.cli.arguments import gathered, plural
 
-    words = 2 if tuple(argv[:2]) in NESTED else 1
+    words, args = 2 if tuple(argv[:2]) in NESTED else 1, None
     try:
         module = importlib.import_module(f"dexhot.cli.{'_'.join(argv[:words])}_command")
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps({"error": str(text)}))
         return 1
     except KeyboardInterrupt as e:
-        if kept := str(e):  # of a training
+        if kept := str(e) or getattr(args, "keeps", ""):  # by a training, or by a command that goes on
             print(f"{kept} Go on with: {shlex.join(['dexhot', *argv])}", file=sys.stderr)
         return 130
 

@@ -155,6 +155,11 @@ class Args:
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
+    @property
+    def keeps(self) -> str:
+        """What to say where it was stopped."""
+        return "stopped: what was measured is kept." if self.name in RESUMABLE and not self.quick else ""
+
 
 def run(args: Args) -> None:
     """Run one benchmark and print its figures."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -12,6 +12,8 @@ from dexhot.cli.arguments import at_least, shown
 @dataclass
 class Args:
     """Mine one or many references."""
+
+    keeps: ClassVar[str] = "stopped: the clips that are mined are kept."
 
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
     """Reference files (.npz) from `dexhot retarget`, or demonstrations, such as from `dexhot teleop save`."""

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 @dataclass
 class Demonstrations:
     """Make a set of demonstrations from variations of clips; a run that was stopped goes on."""
+
+    keeps: ClassVar[str] = "stopped: the attempts that are done are kept."
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training

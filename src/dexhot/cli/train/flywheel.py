@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class Flywheel:
     """Train a controller in stages: its demonstrations are mined with the help of the one before (DexTrack, section
     3.3). A run that was stopped goes on."""
+
+    keeps: ClassVar[str] = "stopped: the steps that are done are kept."
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP|FOLDER ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references; "parametric" and "grab"

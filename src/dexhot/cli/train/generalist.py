@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.arguments import at_least, options_of, policy_out, shown
 @dataclass
 class Generalist:
     """Clone one network from the demonstrations of many clips, for clips that it is not shown (controller:=policy)."""
+
+    keeps: ClassVar[str] = "stopped: the rounds that are done are kept."
 
     demonstrations: Annotated[list[Path], tyro.conf.Positional, shown("FILE|FOLDER ...")]
     """Demonstrations, or folders of them: of `dexhot train demonstrations`, `dexhot mine`. Those of a test split are

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class Homotopy:
     """Solve clips along paths of easier tasks or of neighbours (DexTrack, section 3.2), beside the same optimiser
     without a path, within equal budgets; a run that was stopped goes on."""
+
+    keeps: ClassVar[str] = "stopped: the clips that are done are kept."
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from dexhot.cli.arguments import at_least, options_of, policy_out, shown
 
@@ -11,6 +11,8 @@ from dexhot.cli.arguments import at_least, options_of, policy_out, shown
 @dataclass
 class Prior:
     """Fit the prior of the controller `planned` to tries of structured plans on training clips."""
+
+    keeps: ClassVar[str] = "stopped: the clips that were searched are kept."
 
     data: Literal["parametric", "grab"] = "parametric"
     """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) the prior then

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -14,6 +14,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class Scaling:
     """Train generalists of nested subsets of a set, and judge each on clips that none was shown (DexTrack, figure 5); a
     run that was stopped goes on."""
+
+    keeps: ClassVar[str] = "stopped: the networks that are done are kept."
 
     set: Annotated[Path, tyro.conf.Positional, shown("FOLDER")]
     """Folder of `dexhot train demonstrations`, also while it grows: what is shown is drawn once."""

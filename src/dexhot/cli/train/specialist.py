@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -14,6 +14,8 @@ from dexhot.cli.arguments import at_least, policy_out, shown
 class Specialist:
     """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes. Clips of
     a test split are refused."""
+
+    keeps: ClassVar[str] = "stopped: the rounds that are done are kept."
 
     file: Annotated[Path, tyro.conf.Positional, shown("REFERENCE|DEMONSTRATION")]
     """The clip's reference, for which plans are searched; or its demonstration, which is then the teacher."""
