@@ -84,15 +84,15 @@ def test_a_refused_input_is_json_too_when_asked_for(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "kept"),
+    ("command", "goes_on"),
     [
-        ("train demonstrations grab --out a_set", "the attempts that are done are kept"),
-        ("bench fit --minutes 5", "what was measured is kept"),
-        ("bench fit --quick", ""),
-        ("doctor", ""),
+        ("train demonstrations grab --out a_set", True),
+        ("bench fit --minutes 5", True),
+        ("bench fit --quick", False),
+        ("doctor", False),
     ],
 )
-def test_ctrl_c_names_what_goes_on(command, kept, capsys, monkeypatch):
+def test_ctrl_c_names_what_goes_on(command, goes_on, capsys, monkeypatch):
     def stopped(args):
         raise KeyboardInterrupt
 
@@ -100,4 +100,4 @@ def test_ctrl_c_names_what_goes_on(command, kept, capsys, monkeypatch):
     monkeypatch.setattr(importlib.import_module(f"dexhot.cli.{words[0]}_command"), "run", stopped)
     assert main(words) == 130
     told = capsys.readouterr().err
-    assert told == (f"stopped: {kept}. Go on with: dexhot {command}\n" if kept else "")
+    assert told == (f"stopped; what is done is kept. Go on with: dexhot {command}\n" if goes_on else "")

@@ -7,6 +7,7 @@ import pytest
 from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
 from dexhot.data.labels import LABELS
+from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
 from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
@@ -14,11 +15,11 @@ from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, mend
 from dexhot.fitting.scene import SceneState, object_model
 from dexhot.fitting.scene_terms import Ground
-from dexhot.fitting.summary import summarise_recording_fit, unseen_notes
+from dexhot.fitting.summary import summarise_recording_fit, turn_notes, unseen_notes
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker, normal_equations
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.planes import Plane
-from dexhot.geometry.poses import make_pose, transform
+from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 
 RECIPE = load_recipe("default")
@@ -72,6 +73,17 @@ def test_the_trajectory_is_in_the_world_and_knows_how_well(clip, fit):
     assert world.object_covariance.shape == (len(recording), 6, 6)
     assert np.sqrt(world.object_covariance[:, :3, :3].trace(axis1=1, axis2=2)).max() < 0.01
     assert fit.trajectory.provenance["frame"] == "camera" and world.provenance["frame"] == "world"
+
+
+def test_an_object_that_turns_over_between_two_frames_is_told(fit):
+    found = fit.trajectory
+    assert turn_notes(found, ASSET.symmetry) == []
+    pose = found.object_pose.copy()
+    for turn in ([0.0, 0.0, np.pi], [0.0, 0.0, np.pi / 2]):
+        pose[5:] = compose(found.object_pose[5:], make_pose([0, 0, 0], rotvec_to_quat(turn)))
+        told = turn_notes(replace(found, object_pose=pose), ASSET.symmetry)
+        like_it = reduced_angle(ASSET.symmetry, rotvec_to_quat(turn), np.array([1.0, 0, 0, 0])) < 0.1
+        assert not told if like_it else "degrees from frame 4 to 5, the first of 1" in told[0]
 
 
 def test_a_hidden_object_is_carried_by_the_hand(clip):
@@ -151,6 +163,15 @@ def test_no_hand_no_state_and_a_later_hand_is_found(clip):
     none = replace(evidence, keypoints={"right": np.full_like(seen, np.nan)})
     with pytest.raises(ClipError, match="no frame of tiny shows"):
         fit_recording(recording, none, ASSET, RECIPE, HAND)
+
+
+def test_evidence_of_some_frames_says_so(clip):
+    recording, evidence, _ = clip
+    pose, time, labels = evidence.object_pose[:4], evidence.time[:4], evidence.labels[:4]
+    hands = {side: seen[:4] for side, seen in evidence.keypoints.items()}
+    few = Evidence(evidence.name, time, labels, hands, {}, pose)
+    with pytest.raises(ClipError, match=rf"has 4 of the recording's {len(recording)} frames"):
+        frames_of(recording, few, "right")
 
 
 def test_evidence_of_another_recording_or_side_is_refused(clip):

@@ -65,6 +65,19 @@ def lying(height: float, radius: float) -> trimesh.Trimesh:
     return mesh
 
 
+def test_of_two_things_on_the_table_the_user_says_which():
+    box, ball = trimesh.creation.box((0.06, 0.05, 0.08)), trimesh.creation.icosphere(2, 0.03)
+    box.apply_translation([0.0, 0.0, 0.04])
+    ball.apply_translation([0.0, 0.16, 0.03])
+    recording, _ = filmed(trimesh.util.concatenate([box, ball]), np.tile(make_pose([0, 0, 0], [1, 0, 0, 0]), (3, 1)))
+    with pytest.raises(DexhotError, match=r"more than one thing .* at u,v \d+,\d+ and \d+,\d+; .*--prompt") as e:
+        resting_points(recording)
+    places = [np.array(place.split(","), float) for place in str(e.value).split("u,v ")[1].split(";")[0].split(" and ")]
+    for place in places:
+        points, plane = resting_points(recording, place)
+        assert fit_shape(points, plane).residual < 0.004
+
+
 @pytest.mark.parametrize(
     ("mesh", "kind", "sides"),
     [

@@ -96,7 +96,8 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps({"error": str(text)}))
         return 1
     except KeyboardInterrupt as e:
-        if kept := str(e) or getattr(args, "keeps", ""):  # by a training, or by a command that goes on
+        kept = str(e) or ("stopped; what is done is kept." if getattr(args, "goes_on", False) else "")
+        if kept:
             print(f"{kept} Go on with: {shlex.join(['dexhot', *argv])}", file=sys.stderr)
         return 130
 

@@ -156,9 +156,9 @@ class Args:
     """Print one JSON object on the last line of stdout."""
 
     @property
-    def keeps(self) -> str:
-        """What to say where it was stopped."""
-        return "stopped: what was measured is kept." if self.name in RESUMABLE and not self.quick else ""
+    def goes_on(self) -> bool:
+        """Whether a run that was stopped does."""
+        return self.name in RESUMABLE and not self.quick
 
 
 def run(args: Args) -> None:

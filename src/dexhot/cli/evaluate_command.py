@@ -80,7 +80,7 @@ class Args:
     """Controller planned: a network (.onnx) on its playback (`dexhot train generalist --feedback`): a row beside it, on
     the same plans, judged on the floating hand."""
     prior: Annotated[str, shown("FILE|none")] = ""
-    """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
+    """Controller: prior over plans (`dexhot train prior`); default: the shipped one, if any; none: an unfitted one."""
     seed: int = 0
     """Controller: seed of the planning."""
     baselines: Annotated[tuple[str, ...], shown("NAME ...")] = BASELINES

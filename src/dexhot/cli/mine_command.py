@@ -13,7 +13,7 @@ from dexhot.cli.arguments import at_least, shown
 class Args:
     """Mine one or many references."""
 
-    keeps: ClassVar[str] = "stopped: the clips that are mined are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
     """Reference files (.npz) from `dexhot retarget`, or demonstrations, such as from `dexhot teleop save`."""

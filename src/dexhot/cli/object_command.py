@@ -129,6 +129,7 @@ def _add(args: Add) -> None:
     facts = _facts(asset) | repairs | ({} if picture is None else {"picture": str(folder / PICTURE)})
     shown_facts = {key: value for key, value in facts.items() if key != "repairs"}
     shown_facts |= {"notes": "\n".join(facts["notes"]) or "none", "folder": folder}
+    shown_facts["friction"] = asset.friction or "the benchmark's"
     summary(f"object add {name}", shown_facts)
     if args.json:
         print_json({"name": name, "folder": str(folder), **facts})
@@ -153,7 +154,7 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
     recording = open_recording(path)
     if args.shape == "fused":
         if evidence is None or args.file:
-            raise DexhotError("--shape fused takes no FILE, and --evidence of the object tracked by a primitive.")
+            raise DexhotError("--shape fused needs --evidence of the object tracked by a primitive, and no FILE.")
         tracked = load_object(str(evidence.provenance.get("object") or args.name or ""))
         vertices, faces = fused_mesh(recording, evidence, tracked.vertices, tracked.faces)
         frames = int(np.isfinite(evidence.object_pose).all(axis=1).sum())

@@ -161,7 +161,7 @@ class HandObjectTrajectory:
         T = len(self.time)
         _check(
             0 <= first < stop <= T and stop - first >= 2,
-            f"{self.name} has frames 0:{T}; {first}:{stop} must be at least two of them.",
+            f"{self.name} has frames 0:{T}; {first}:{stop} must lie in them and have at least two.",
         )
 
         def part(x: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
     if "hash" not in source:
         return unverified("the file has no hash of its clip, as dexhot retarget writes it")
     if clip.source() != source:
-        return unverified(f"its hash is not that of {clip.name} as its importer gives it")
+        return unverified(f"it was not made from this {clip.name}: their hashes differ")
     try:
         fresh = moved(retarget(clip, setup.hand, setup.asset, options_of(reference)), reference.placement)
     except DexhotError as refused:

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.labels import LABELS
-from dexhot.data.types import Evidence
+from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.fitting.hand_fit import HandFit, Sighting
 from dexhot.fitting.result import RecordingFit
+from dexhot.geometry.equivalents import Symmetric, reduced_angle
+
+FLIP = np.radians(60.0)  # between two frames
 
 
 def summarise_fit(fit: HandFit, sightings: Sequence[Sighting]) -> dict[str, Any]:
@@ -99,4 +102,19 @@ def unseen_notes(fit: RecordingFit, evidence: Evidence) -> list[str]:
     return [
         f"no frame of the evidence shows {name}: its path is a guess. Run `dexhot perceive RECORDING --object {name}` "
         "and fit that, or fit the hand alone with --object none"
+    ]
+
+
+def turn_notes(trajectory: HandObjectTrajectory, symmetry: Symmetric) -> list[str]:
+    """The sentence about an object that turns farther between two frames than people turn one."""
+    quat = trajectory.object_pose[:, 3:]
+    turn = reduced_angle(symmetry, quat[1:], quat[:-1])
+    flips = np.flatnonzero(turn > FLIP)
+    if not len(flips):
+        return []
+    k = int(flips[0])
+    return [
+        f"{trajectory.object_name} turns by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1}, the first of "
+        f"{len(flips)} such turns: turned like that, the mesh fits nearly as well, and `dexhot retarget` may refuse "
+        "it. Check the mesh's sides against the object's"
     ]

@@ -56,7 +56,7 @@ def resting_points(
     recording: Recording, prompt: np.ndarray | None = None, evidence: Evidence | None = None
 ) -> tuple[np.ndarray, Plane]:
     """Points (N, 3) m of the object in the first frames, and the table. The object is the evidence's, or what a click
-    (2,) or box (4,) px in the first frame marks, or the nearest to a graspable size. Raises DexhotError."""
+    (2,) or box (4,) px in the first frame marks, or the only thing on the table. Raises DexhotError."""
     if not recording.has_depth:
         raise DexhotError(f"{recording.name} has no depth; an unscanned object needs it.")
     camera = recording.intrinsics
@@ -180,6 +180,12 @@ def _first_mask(
         return marked[0] if marked else prompted(depth, prompt) & _above(camera, depth, plane)
     if not regions:
         raise DexhotError(f"{recording.name}: nothing stands on the table; mark the object with --prompt object:U,V.")
+    if len(regions) > 1:
+        places = ["{:.0f},{:.0f}".format(*np.argwhere(mask).mean(axis=0)[::-1]) for mask in regions]
+        raise DexhotError(
+            f"{recording.name}: more than one thing stands on the table, at u,v {' and '.join(places)}; "
+            "mark the object with --prompt object:U,V."
+        )
     return regions[0]
 
 

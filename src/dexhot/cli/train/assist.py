@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -14,6 +14,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class Assist:
     """Train an agent that corrects a user's noisy hand (residual hand agent), on expert motions of an Adroit task or of
     the LEAP hand."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     task: Annotated[Literal["door", "hammer", "pen", "relocate", "leap"], tyro.conf.Positional]
     """A task of gymnasium-robotics; or the LEAP hand on mined GRAB clips, which of the options below takes

@@ -1,7 +1,7 @@
 """Train the learned baselines of the evaluation: PPO without supervision, on the train clips of datasets."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.train import tracker
 class Baseline:
     """Train a learned baseline of `dexhot bench policy` and `dexhot bench dextrack`: PPO without demonstrations, on all
     train clips of GRAB or of other datasets. It goes on where it was stopped."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     reward: Annotated[Literal["tracking", "omnigrasp"], tyro.conf.Positional] = "tracking"
     """DexTrack's tracking reward, or OmniGrasp's."""

@@ -14,7 +14,7 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class Demonstrations:
     """Make a set of demonstrations from variations of clips; a run that was stopped goes on."""
 
-    keeps: ClassVar[str] = "stopped: the attempts that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training

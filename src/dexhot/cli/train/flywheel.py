@@ -14,7 +14,7 @@ class Flywheel:
     """Train a controller in stages: its demonstrations are mined with the help of the one before (DexTrack, section
     3.3). A run that was stopped goes on."""
 
-    keeps: ClassVar[str] = "stopped: the steps that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP|FOLDER ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references; "parametric" and "grab"

@@ -14,7 +14,7 @@ from dexhot.cli.arguments import at_least, options_of, policy_out, shown
 class Generalist:
     """Clone one network from the demonstrations of many clips, for clips that it is not shown (controller:=policy)."""
 
-    keeps: ClassVar[str] = "stopped: the rounds that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     demonstrations: Annotated[list[Path], tyro.conf.Positional, shown("FILE|FOLDER ...")]
     """Demonstrations, or folders of them: of `dexhot train demonstrations`, `dexhot mine`. Those of a test split are

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -12,6 +12,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 @dataclass
 class PathGenerator:
     """Train the generator of homotopy paths: a conditional diffusion model of effective parents."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     paths: Annotated[list[Path], tyro.conf.Positional, shown("FOLDER ...")]
     """Folders of `dexhot train homotopy`: their effective paths are the pairs to tune on."""

@@ -14,7 +14,7 @@ class Homotopy:
     """Solve clips along paths of easier tasks or of neighbours (DexTrack, section 3.2), beside the same optimiser
     without a path, within equal budgets; a run that was stopped goes on."""
 
-    keeps: ClassVar[str] = "stopped: the clips that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""

@@ -12,7 +12,7 @@ from dexhot.cli.arguments import at_least, options_of, policy_out, shown
 class Prior:
     """Fit the prior of the controller `planned` to tries of structured plans on training clips."""
 
-    keeps: ClassVar[str] = "stopped: the clips that were searched are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     data: Literal["parametric", "grab"] = "parametric"
     """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) the prior then

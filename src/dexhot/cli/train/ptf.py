@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -14,6 +14,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 class PoseFollowing:
     """Learn to pick an object up from one demonstration by pose trajectory following (TF-HOT), or by a method that it
     is compared with."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     task: Annotated[Literal["banana", "elephant", "can"], tyro.conf.Positional]
     """Object to pick up; banana and elephant need GRAB's clips."""

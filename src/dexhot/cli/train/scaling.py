@@ -15,7 +15,7 @@ class Scaling:
     """Train generalists of nested subsets of a set, and judge each on clips that none was shown (DexTrack, figure 5); a
     run that was stopped goes on."""
 
-    keeps: ClassVar[str] = "stopped: the networks that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     set: Annotated[Path, tyro.conf.Positional, shown("FOLDER")]
     """Folder of `dexhot train demonstrations`, also while it grows: what is shown is drawn once."""

@@ -15,7 +15,7 @@ class Specialist:
     """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes. Clips of
     a test split are refused."""
 
-    keeps: ClassVar[str] = "stopped: the rounds that are done are kept."
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     file: Annotated[Path, tyro.conf.Positional, shown("REFERENCE|DEMONSTRATION")]
     """The clip's reference, for which plans are searched; or its demonstration, which is then the teacher."""

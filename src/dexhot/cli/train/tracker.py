@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from dexhot.cli.arguments import at_least, options_of, shown
 @dataclass
 class Tracker:
     """Train a network that tracks several clips, by PPO with imitation (DexTrack, section 3.1)."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too. "grab"
@@ -60,7 +62,7 @@ def run(args: Tracker) -> None:
     from dexhot.cli.output import console, print_json, summary
     from dexhot.control.observation import LAYOUTS
     from dexhot.errors import DexhotError
-    from dexhot.progress import progress
+    from dexhot.progress import progress, track
     from dexhot_train.curriculum.variations import clips_named, require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.backends import without_gpu
@@ -75,7 +77,8 @@ def run(args: Tracker) -> None:
             "--layout encoded and --encoder FILE belong together; `dexhot train object-encoder` makes it."
         )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
-    clips = [load_task_clip(name, args.profile, args.hand) for name in clips_named(args.clips)]
+    names = track(clips_named(args.clips), "reading clips")
+    clips = [load_task_clip(name, args.profile, args.hand) for name in names]
     for clip in clips:
         require_training(clip.name, clip.reference)
     layout = tuple(LAYOUTS[args.layout])
