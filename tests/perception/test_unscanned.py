@@ -65,6 +65,19 @@ def lying(height: float, radius: float) -> trimesh.Trimesh:
     return mesh
 
 
+@pytest.mark.parametrize(
+    ("size", "alike"), [((0.03, 0.06, 0.03), 2), ((0.05, 0.05, 0.08), 2), ((0.045, 0.07, 0.035), 1)]
+)
+def test_sides_that_are_nearly_alike_are_the_same(size, alike):
+    """Else a fit of the block goes from one quarter turn to the next."""
+    mesh = trimesh.creation.box(size)
+    for yaw in (0.4, 1.0):
+        points, plane = resting_points(filmed(mesh, standing(mesh, yaw))[0])
+        found = np.ptp(fit_shape(points, plane, ("box",)).vertices, axis=0)
+        assert max(np.count_nonzero(np.isclose(found, side)) for side in found) == alike
+        assert np.sort(found) == pytest.approx(sorted(size), abs=0.006)
+
+
 def test_of_two_things_on_the_table_the_user_says_which():
     box, ball = trimesh.creation.box((0.06, 0.05, 0.08)), trimesh.creation.icosphere(2, 0.03)
     box.apply_translation([0.0, 0.0, 0.04])

@@ -32,6 +32,7 @@ EDGE = 1  # px of a mask's border whose depth is not used
 TOP = 0.6  # of the height, above which points are those of the top face, which is seen whole
 TRIM = 1.0  # percent of the points at each end that may be wrong
 SIMPLER = 0.7  # a rounder shape must explain the points this much better than a box
+ALIKE, AS_WELL = 0.75, 1.1  # ratio of two sides of a box above which they may be the same; of the points' distances
 TYPICAL = 0.12  # m, an object whose size is unknown
 TRUNCATED = 4.0  # cells at which fused distances are cut
 SMOOTH = 0.7  # cells, of the fused distances
@@ -245,14 +246,32 @@ def _placed(position: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _box(points: np.ndarray) -> Tried:
+    """Of the sides that are seen, or with two of them alike where that explains the points about as well: a square that
+    is taken for a rectangle lacks its quarter turns, and a fit goes from one to the next."""
     angle, middle, sides = _rectangle(_from_above(points))
-    height = _height(points)
-    placed = _placed(np.array([*middle, height / 2]), angle)
-    half = 0.5 * np.array([*sides, height])
-    q = np.abs(_local(points, placed)) - half
-    outside = np.linalg.norm(np.maximum(q, 0.0), axis=1)
-    distance = outside + np.minimum(q.max(axis=1), 0.0)
-    return trimesh.creation.box(2 * half), placed, float(np.abs(distance).mean())
+    seen = np.array([*sides, _height(points)])
+
+    def tried(size: np.ndarray) -> Tried:
+        placed = _placed(np.array([*middle, size[2] / 2]), angle)
+        q = np.abs(_local(points, placed)) - 0.5 * size
+        distance = np.linalg.norm(np.maximum(q, 0.0), axis=1) + np.minimum(q.max(axis=1), 0.0)
+        return trimesh.creation.box(size), placed, float(np.abs(distance).mean())
+
+    as_seen, squares = tried(seen), [tried(size) for size in _squares(seen)]
+    best = min(squares, key=lambda one: one[2], default=as_seen)
+    return best if best[2] < AS_WELL * as_seen[2] else as_seen
+
+
+def _squares(sides: np.ndarray) -> list[np.ndarray]:
+    """Sides (3,) of boxes with two alike, or all three, that are nearly so here: both their mean, or the height, which
+    edges in the image do not widen."""
+    found = []
+    for pair in ([0, 1], [0, 2], [1, 2], [0, 1, 2]):
+        if sides[pair].min() > ALIKE * sides[pair].max():
+            for size in {float(sides[pair].mean()), float(sides[2] if 2 in pair else sides[pair].mean())}:
+                found.append(sides.copy())
+                found[-1][pair] = size
+    return found
 
 
 def _cylinder(points: np.ndarray) -> Tried:
