@@ -170,7 +170,7 @@ def test_evidence_of_some_frames_says_so(clip):
     pose, time, labels = evidence.object_pose[:4], evidence.time[:4], evidence.labels[:4]
     hands = {side: seen[:4] for side, seen in evidence.keypoints.items()}
     few = Evidence(evidence.name, time, labels, hands, {}, pose)
-    with pytest.raises(ClipError, match=rf"has 4 of the recording's {len(recording)} frames"):
+    with pytest.raises(ClipError, match=f"has 4 of the {len(recording)} frames of the recording"):
         frames_of(recording, few, "right")
 
 

@@ -58,7 +58,15 @@ def test_a_killed_training_resumes_to_the_same_curve(clip, tmp_path):
         np.testing.assert_array_equal(kept[0][name], kept[1][name])
 
 
-def test_ctrl_c_ends_the_iteration_and_keeps_it(clip, tmp_path):
+@pytest.fixture
+def heard():
+    """Ctrl-C as a terminal sends it, also where the tests run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_the_iteration_and_keeps_it(clip, tmp_path, heard):
     train_tracker([clip], TINY, tmp_path / "whole")
     before = signal.getsignal(signal.SIGINT)
 
@@ -74,7 +82,7 @@ def test_ctrl_c_ends_the_iteration_and_keeps_it(clip, tmp_path):
     assert (tmp_path / "stopped" / CURVE).read_text() == (tmp_path / "whole" / CURVE).read_text()
 
 
-def test_a_second_ctrl_c_does_not_wait_and_slow_iterations_are_saved_by_time(tmp_path, monkeypatch):
+def test_a_second_ctrl_c_does_not_wait_and_slow_iterations_are_saved_by_time(tmp_path, heard):
     with pytest.raises(KeyboardInterrupt), Saving(tmp_path / CHECKPOINT, lambda: {"a": 1}):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -86,7 +94,7 @@ def test_a_second_ctrl_c_does_not_wait_and_slow_iterations_are_saved_by_time(tmp
     assert (tmp_path / CHECKPOINT).is_file()
 
 
-def test_the_command_says_how_to_go_on(tmp_path, cache, monkeypatch, capsys):
+def test_the_command_says_how_to_go_on(tmp_path, cache, monkeypatch, capsys, heard):
     def interrupted(rows, folder, done):
         for row in rows:
             signal.raise_signal(signal.SIGINT)

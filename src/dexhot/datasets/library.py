@@ -55,7 +55,12 @@ def load_clip(name: str) -> HandObjectTrajectory:
     if not clip or not path.is_file():
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
         if dataset == "parametric":
-            raise NotFoundError("clip", name, ["parametric/KIND-SHAPE-SEED"], "Such as parametric/lift-box-0.")
+            raise NotFoundError(
+                "clip",
+                name,
+                ["parametric/KIND-SHAPE-SEED"],
+                "Such as parametric/lift-box-0; where a file is needed, `dexhot generate` writes it.",
+            )
         raise NotFoundError("clip", name, valid, f"`dexhot datasets list` shows them. {getting(name)}")
     return load(path, HandObjectTrajectory)
 

@@ -65,8 +65,8 @@ def check_evidence(recording: Recording, evidence: Evidence) -> None:
         why = f"labels {evidence.labels.shape} for depth images {size}"
         if evidence.labels.shape[1:] == size[1:] and np.isin(evidence.time.round(3), recording.time.round(3)).all():
             raise ClipError(
-                f"the evidence {evidence.name} has {len(evidence.time)} of the recording's {len(recording.time)} "
-                "frames: run `dexhot perceive` on all of them (without --start, --count)."
+                f"the evidence {evidence.name} has {len(evidence.time)} of the {len(recording.time)} frames of the "
+                f"recording {recording.name}: run `dexhot perceive` on all of them (without --start, --count)."
             )
     elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
         why = f"their stamps differ by up to {apart:.3g} s"
