@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from dexhot.data.types import Demonstration, Reference
+from dexhot.datasets.library import ON_DISK
 from dexhot.objects.stretched import PREFIX
 
 FREE = "none: made from generated demonstrations alone"
 GRAB = ("grab", "grab_full")
-RECORDED = (*GRAB, "taco", "dexycb", "ho3d", "hot3d", "fphab")  # datasets of people, with terms
+RECORDED = ("grab", *ON_DISK)  # datasets of people, with terms
 
 
 def grab_terms(what: str) -> str:

@@ -116,7 +116,7 @@ def _fit_recording(args: Args) -> None:
     from dexhot.fitting.overlay import draw_overlay
     from dexhot.fitting.recipe import load_recipe
     from dexhot.fitting.recording_fit import fit_recording
-    from dexhot.fitting.summary import summarise_recording_fit, turn_notes
+    from dexhot.fitting.summary import summarise_recording_fit
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.humans.mano import mano
     from dexhot.humans.open_hand import open_hand
@@ -156,8 +156,6 @@ def _fit_recording(args: Args) -> None:
     if args.picture:
         figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
     notes = figures.pop("notes", [])
-    if asset is not None:
-        notes += turn_notes(fit.trajectory, asset.symmetry)
     summary(f"{name} -> {out}", figures)
     for note in notes:
         console.print(f"note: {note}.", highlight=False, soft_wrap=True)

@@ -59,15 +59,16 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
 
 def check_evidence(recording: Recording, evidence: Evidence) -> None:
     """Raise ClipError where recording and evidence are not of the same frames."""
-    size = recording.depth.shape
+    size, seen = recording.depth.shape, evidence.labels.shape
+    of_part = seen[0] != size[0] and seen[1:] == size[1:]
+    if of_part and np.isin(evidence.time.round(3), recording.time.round(3)).all():
+        raise ClipError(
+            f"the evidence {evidence.name} has {seen[0]} of the {size[0]} frames of the recording {recording.name}: "
+            "run `dexhot perceive` on all of them (without --start, --count)."
+        )
     why = ""
-    if evidence.labels.shape != size:
-        why = f"labels {evidence.labels.shape} for depth images {size}"
-        if evidence.labels.shape[1:] == size[1:] and np.isin(evidence.time.round(3), recording.time.round(3)).all():
-            raise ClipError(
-                f"the evidence {evidence.name} has {len(evidence.time)} of the {len(recording.time)} frames of the "
-                f"recording {recording.name}: run `dexhot perceive` on all of them (without --start, --count)."
-            )
+    if seen != size:
+        why = f"labels {seen} for depth images {size}"
     elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
         why = f"their stamps differ by up to {apart:.3g} s"
     if why:

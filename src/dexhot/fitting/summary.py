@@ -10,8 +10,7 @@ from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.fitting.hand_fit import HandFit, Sighting
 from dexhot.fitting.result import RecordingFit
 from dexhot.geometry.equivalents import Symmetric, reduced_angle
-
-FLIP = np.radians(60.0)  # between two frames
+from dexhot.geometry.flips import TURN
 
 
 def summarise_fit(fit: HandFit, sightings: Sequence[Sighting]) -> dict[str, Any]:
@@ -80,10 +79,11 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
         }
     if fit.search is not None:
         figures |= fit.search.figures()
-    if notes := unseen_notes(fit, evidence):
+    unseen = unseen_notes(fit, evidence)
+    if unseen and tracked:
+        figures["object_lost_frames"] = len(fit.scenes)
+    if notes := unseen + ([] if fit.model is None else turn_notes(fit.trajectory, fit.model.symmetry)):
         figures["notes"] = notes
-        if tracked:
-            figures["object_lost_frames"] = len(fit.scenes)
     first = next(scenes for scenes in fit.scenes if scenes)
     figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()
     figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds[fit.seconds > 0])), 3)
@@ -109,12 +109,12 @@ def turn_notes(trajectory: HandObjectTrajectory, symmetry: Symmetric) -> list[st
     """The sentence about an object that turns farther between two frames than people turn one."""
     quat = trajectory.object_pose[:, 3:]
     turn = reduced_angle(symmetry, quat[1:], quat[:-1])
-    flips = np.flatnonzero(turn > FLIP)
-    if not len(flips):
+    found = np.flatnonzero(turn > TURN)  # also what may be a fast turn
+    if not len(found):
         return []
-    k = int(flips[0])
+    k = int(found[0])
     return [
         f"{trajectory.object_name} turns by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1}, the first of "
-        f"{len(flips)} such turns: turned like that, the mesh fits nearly as well, and `dexhot retarget` may refuse "
+        f"{len(found)} such turns: turned like that, the mesh fits nearly as well, and `dexhot retarget` may refuse "
         "it. Check the mesh's sides against the object's"
     ]

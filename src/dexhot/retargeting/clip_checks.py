@@ -9,6 +9,7 @@ import numpy as np
 from dexhot.data.keypoints import NAMES, TIPS, UNITS, WRIST, check_size, wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
+from dexhot.geometry.flips import flips
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import from_xyzw, mean_quat, quat_angle, quat_conjugate, quat_multiply, quat_rotate
 from dexhot.objects.asset import ObjectAsset
@@ -20,7 +21,6 @@ RATE = (10.0, 1000.0)  # Hz
 GAP = 0.15  # s without a frame
 SPEED = 5.0  # m/s of object, wrist or any keypoint
 OFF_PATH, OFF_PATH_ACCELERATION = 0.08, 100.0  # m, m/s2: allowed distance of a frame from the mean of its neighbours
-TURN, SURE_TURN, SPIN = np.radians(60.0), np.radians(100.0), 40.0  # rad between two frames, rad/s: a flip
 UNSEEN = 0.05  # m, sigma of the object's position that a fit has in every frame where none shows it
 SUNK = 0.025  # m, allowed penetration of the table
 
@@ -90,13 +90,13 @@ def check_wrist(hand: HandTrack, side: str) -> None:
 
 def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
     """Raise ClipError if orientations (T, 4) flip between two frames."""
-    turn, step = quat_angle(quat[1:], quat[:-1]), np.diff(time)
-    flips = np.flatnonzero((turn > SURE_TURN) | ((turn > TURN) & (turn > SPIN * step)))
-    if len(flips):
-        k = int(flips[0])
+    turn = quat_angle(quat[1:], quat[:-1])
+    found = flips(turn, np.diff(time))
+    if len(found):
+        k = int(found[0])
         raise ClipError(
             f"{name}: it flips by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1} "
-            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such flips. Track it again, or cut the clip "
+            f"({time[k] - time[0]:.2f} s), the first of {len(found)} such flips. Track it again, or cut the clip "
             "there with --frames."
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 from dexhot.data.keypoints import TIPS
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
+from dexhot.geometry.flips import TURN
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import (
     from_xyzw,
@@ -19,7 +20,7 @@ from dexhot.geometry.rotations import (
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset, Symmetry
-from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_table, check_turns
+from dexhot.retargeting.clip_checks import SUNK, check_clip, check_table, check_turns
 
 SAME = np.radians(20.0)  # tolerance of a symmetric flip
 STARTS_STILL = 0.1, 0.005  # s, m: an object above the table that moves farther at the start is held
@@ -149,7 +150,7 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
     from dexhot.simulation.settle import rests, settle, settle_height
 
     scene, notes = object_scene(asset, load_physics(), clip.table_height), []
-    start, advice = clip.object_pose[0], resting_advice(clip, asset)
+    given, start = clip, clip.object_pose[0]
     if rests(scene, start):
         return clip, []
     _require_still(clip, side, asset)
@@ -176,7 +177,8 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
             + (
                 "Its quaternions are in the order xyzw: write them wxyz."
                 if order
-                else advice or "Check its mesh frame, or start with the object at rest on the table (--frames)."
+                else resting_advice(given, asset)
+                or "Check its mesh frame, or start with the object at rest on the table (--frames)."
             )
         )
     notes.append(

@@ -49,8 +49,10 @@ GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99
 SMALL = 6  # rows, up to which NumPy's general solver is as fast as the triangle's
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
-for _finger, _holds in enumerate((1.0, 1.0, 1.0, 0.5, 0.25)):  # thumb to little finger: the last two often only follow
-    HAND_WEIGHT[4 * _finger + 2 : 4 * _finger + 5] = np.array([0.5, 1.0, 1.0]) * _holds  # PIP, DIP and tip
+HAND_WEIGHT[1:].reshape(5, 4)[:, 1:] = np.outer(  # thumb to little finger, of which the last two often only follow
+    [1.0, 1.0, 1.0, 0.5, 0.25],
+    [0.5, 1.0, 1.0],  # PIP, DIP and tip
+)
 
 
 @dataclass(frozen=True)
