@@ -186,6 +186,14 @@ def test_a_reflex_is_a_fault_that_only_recover_ends(arm, simulated):
     assert drive(arm, goal - 0.05)
 
 
+def test_a_reflex_is_named_though_the_mode_shows_it_first(arm, simulated, monkeypatch):
+    arm.hold()
+    monkeypatch.setattr(type(arm.link), "in_control", True)  # franky has not yet received the end of the motion
+    simulated.reflex()
+    assert eventually(lambda: arm.fault)
+    assert "is in mode Idle" in arm.fault and "reflex" in arm.fault
+
+
 def test_an_arm_that_does_not_let_itself_be_controlled_is_a_fault_that_recover_ends(arm, monkeypatch):
     def refused(q):
         raise ArmError("the arm is in mode Reflex")

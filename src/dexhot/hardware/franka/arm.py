@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 POLL = 0.004  # s
 LONGEST = 50  # robot cycles caught up in one poll; after a longer pause the setpoint is late instead
 STALL = 0.05  # s without an advance of the robot's clock that is a warning, but no fault yet
+NOTICE = 0.1  # s until the end of an aborted motion is known, after the mode that shows it
 BEARABLE = 0.8  # fraction of a joint's torque limit for the tracker; the robot moves on until the next poll
 BEHIND = 0.05  # rad of lag behind the command, because of a limit, that is a warning
 GOOD_NETWORK = 0.9  # fraction of the control commands that reach the robot in time
@@ -237,7 +238,9 @@ class FrankaArm(Polled):
     def _judge(self, state: "franky.RobotState") -> None:
         """Warn of a poor network; raises ArmError when the arm leaves mode Move or its tracking error is too large."""
         if not self.link.obeys(state):
-            raise ArmError(f"the arm is in mode {state.robot_mode.name}: clear the cause, then reset.")
+            why = self.link.join(NOTICE)  # a motion that the robot has aborted ends here some packets later
+            cause = f" ({why})" if why else ""
+            raise ArmError(f"the arm is in mode {state.robot_mode.name}{cause}: clear the cause, then reset.")
         error = np.abs(state.q - self.setpoint.q)
         if error.max() > self.settings.divergence:
             name = self.joint_names[int(error.argmax())]

@@ -102,10 +102,10 @@ class ArmLink:
             if self.in_control:
                 self.robot.move(franky.TorqueStopMotion(ramp_duration=RAMP), asynchronous=True)
 
-    def join(self) -> str:
-        """Wait for the motion's end. Returns the reason, "" if it ended as commanded."""
+    def join(self, timeout: float = PATIENCE) -> str:
+        """Wait `timeout` s for the motion's end. Returns the reason, "" if it goes on or ended as commanded."""
         try:
-            self.robot.join_motion(timeout=PATIENCE)
+            self.robot.join_motion(timeout=timeout)
         except franky.Exception as e:
             return str(e).splitlines()[0]
         return ""
