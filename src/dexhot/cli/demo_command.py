@@ -336,7 +336,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
             wanted,
             worlds,
             options,
-            lambda stage, done: job(done, what=f"mining, {stage} search"),
+            lambda stage, done: job(done, what=f"mining, {stage}"),
         )
     judged = verdict(found)
     if not judged.success:

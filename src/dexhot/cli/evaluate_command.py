@@ -68,7 +68,8 @@ class Args:
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split. Rig: the campaign's clips, or files (references, demonstrations)."""
     reference: Annotated[Path | None, shown("REFERENCE|DEMONSTRATION")] = None
-    """Controller: evaluate on this file instead of a split, as the graph plays it; a specialist needs its own."""
+    """Controller: evaluate on this file instead of a split, as the graph plays it, without --report; a specialist needs
+    its own."""
     trials: Annotated[int, tyro.conf.arg(aliases=["--envs"])] = 20
     """Controller: perturbed worlds (worlds_v2) per clip; the paper's rows have 1,000."""
     planning_seconds: float = 2.0
@@ -92,7 +93,8 @@ class Args:
     """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
     as tracking results."""
     report: Annotated[Path | None, shown("FOLDER")] = None
-    """Controller: write a page with figures, a row per clip, and film strips of the clips on which it fails most."""
+    """Controller: write a page with figures, a row per clip, and film strips of the clips on which it fails most; of a
+    split, without --reference."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
     rig: Annotated[Literal["", "real", "sim-wire", "sim"], shown("{real,sim-wire,sim}")] = ""

@@ -1,6 +1,6 @@
 """References -> Demonstrations: actions that make each motion succeed in physics, also under perturbation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,6 +26,8 @@ class Args:
     """Random seed of the search noise and the perturbed worlds."""
     samples: Annotated[int | None, shown("INT")] = None
     """Rollouts per iteration in the first round (default: as `dexhot bench mine`); later rounds scale with it."""
+    structured: int = 400
+    """Rollouts of the search over structured plans, which comes first; 0 skips it."""
     attempts: int = 2
     """Number of attempts without a strict success: a repair of the best plan, then searches with other seeds."""
     worlds: int = 6
@@ -60,9 +62,17 @@ def run(args: Args) -> int:
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
-    at_least(0, seed=args.seed, attempts=args.attempts, workers=args.workers, homotopy=args.homotopy)
+    at_least(
+        0,
+        seed=args.seed,
+        structured=args.structured,
+        attempts=args.attempts,
+        workers=args.workers,
+        homotopy=args.homotopy,
+    )
     at_least(1, samples=args.samples, worlds=args.worlds)
     options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds, homotopy=args.homotopy)
+    options = replace(options, structured=args.structured)
     options = with_samples(options, args.samples) if args.samples else options
     if args.profile:
         servo_profile(args.profile)  # before anything is mined
@@ -75,7 +85,7 @@ def run(args: Args) -> int:
     results: list[tuple[Path, ClipVerdict, dict[str, Any]]] = []
     with progress("mining", len(jobs)) as shown_progress:
         alone = len(jobs) == 1 and args.executor == "process"  # then in this process, which can show its stages
-        stages = lambda stage, done: shown_progress(done, 1.0, f"mining, {stage} search")  # noqa: E731
+        stages = lambda stage, done: shown_progress(done, 1.0, f"mining, {stage}")  # noqa: E731
         done = ((job, run_clip(job, stages)) for job in jobs)
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             shown_progress.advance()

@@ -26,6 +26,9 @@ class Args:
     are created."""
     episode: Annotated[int | None, shown("INT")] = None
     """Run folders: index of the completed clip (default: 0); if none was completed, the partial clip is shown."""
+    clip: Annotated[str | None, shown("CLIP|FILE")] = None
+    """Clip that it was made from, used to verify it; by default the cached clip that it names. A clip of your own is
+    the trajectory that you gave to `dexhot retarget`."""
     video: Annotated[bool, ON] = True
     """Omit the mp4, which takes most of the time."""
     panel: Annotated[bool, ON] = True
@@ -112,6 +115,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
+    from dexhot.datasets.source_clip import clip_or_file
     from dexhot.errors import DexhotError, FileFormatError
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score
@@ -121,11 +125,12 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     from dexhot.rollouts.live import live_rollout, run_reference
     from dexhot.simulation.setup import load_setup
 
+    clip = clip_or_file(args.clip) if args.clip else None
     if args.source.is_dir() or is_bag_file(args.source):
         setup = load_setup(run_reference(args.source))
         rollout = live_rollout(args.source, args.episode or 0, part=True, setup=setup)
         recording = read_recording(locate(args.source), rollout.reference, rollout.provenance["t0_ns"])
-        return verified(rollout, setup), setup, {"recording": recording} | _run_facts(args.source)
+        return verified(rollout, setup, clip), setup, {"recording": recording} | _run_facts(args.source)
     item: object = load(args.source)
     if args.episode is not None:
         kind = type(item).__name__
@@ -138,12 +143,12 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
         )
     setup, files = load_setup(item.reference), {"files (sha256)": _hashes([args.source])}
     if isinstance(item, Demonstration):
-        found = verify(item.reference, setup)
+        found = verify(item.reference, setup, clip)
         item = replace(item, reference=found.reference)
         worlds = lambda worlds: track(worlds, "panel, worlds")  # noqa: E731
         panel = play_panel(of_demonstration(item, setup), setup, worlds) if args.panel else None
         return found.label(score(item, setup)), setup, files | {"mined": item.provenance, "panel": panel}
-    return verified(item, setup), setup, files
+    return verified(item, setup, clip), setup, files
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory, Reference
-from dexhot.datasets.library import is_file, kept_clip, load_clip
+from dexhot.datasets.library import ON_DISK, is_file, kept_clip, load_clip
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import generate_with
 from dexhot.errors import DexhotError
@@ -34,6 +34,16 @@ def source_clip(reference: Reference, clip: HandObjectTrajectory | None = None) 
     clip = clip or clip_of_name(source.get("clip", reference.name), reference.object_name)
     frames = source.get("frames") or reference.provenance.get("trajectory", {}).get("frames")
     return clip.cut(*frames) if frames else clip
+
+
+def own_clip(reference: Reference) -> HandObjectTrajectory | None:
+    """The kept copy of a file of yours that was retargeted here, such as a fit; None for a clip of a dataset, whatever
+    a file says, and where there is none."""
+    source = reference.provenance.get("source", {})
+    dataset, slash, _ = source.get("clip", "").partition("/")
+    if slash and dataset in ("grab", "parametric", "generated", *ON_DISK):
+        return None
+    return kept_clip(source.get("hash", ""))
 
 
 def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:

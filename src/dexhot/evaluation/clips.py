@@ -28,7 +28,7 @@ def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str
         if clip not in clips:
             other = "train" if split == "test" else "test"
             elsewhere = any(clip in names for name, names in splits.items() if name.partition("_")[0] == other)
-            hint = f"It is in the other one: --split {other}." if elsewhere else ""
+            hint = f"It is a {other} clip: --split {other}." if elsewhere else ""
             raise NotFoundError(f"clip of the {split} split", clip, clips, hint)
     return chosen or clips
 

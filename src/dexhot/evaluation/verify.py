@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, Reference, Rollout
-from dexhot.datasets.source_clip import source_clip
+from dexhot.datasets.source_clip import own_clip, source_clip
 from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.rotations import quat_angle
 from dexhot.metrics.rollout import compute
@@ -57,7 +57,8 @@ class Verification:
 
 
 def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None = None) -> Verification:
-    """Compare `reference` with `clip`, by default the one that it names, from the cache or the generator.
+    """Compare `reference` with `clip`, by default the one that it names, from the cache or the generator; of a file of
+    yours, with the copy that was kept when it was retargeted here.
 
     Takes as long as a retargeting (seconds). A reference that differs raises no error: it gets another name.
     """
@@ -72,11 +73,9 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
         return Verification(f"unverified: {named}", named, False, why, judged)
 
     try:
-        clip = source_clip(reference, clip)
+        clip = source_clip(reference, clip) if clip is not None else own_clip(reference) or source_clip(reference)
     except DexhotError as absent:
-        return unverified(
-            f"its clip is not here to be compared with ({absent} Of a file: `dexhot evaluate --clip FILE`)"
-        )
+        return unverified(f"its clip is not here to be compared with ({absent} Of a file: give it with --clip)")
     if "hash" not in source:
         return unverified("the file has no hash of its clip, as dexhot retarget writes it")
     if clip.source() != source:

@@ -27,6 +27,7 @@ from dexhot.robots.servos import profile
 
 log = logging.getLogger(__name__)
 DEFAULT_SERVO = "dextrack"  # of a hand without servo data
+YOURS = "Or give the path of a hand.yaml; `dexhot hand add` makes one of a URDF or an MJCF model."
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         if str(name_or_path) not in list_hands():
-            raise NotFoundError("robot hand", str(name_or_path), list_hands(), "Or give the path of a hand.yaml.")
+            raise NotFoundError("robot hand", str(name_or_path), list_hands(), YOURS)
         path = share_dir() / "urdf" / str(name_or_path) / "hand.yaml"
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; give a hand.yaml or one of {', '.join(list_hands())}.")

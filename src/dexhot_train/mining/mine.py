@@ -185,10 +185,10 @@ class _Miner:
         leads to, searched for on the arm too at its end."""
         how = HomotopyOptions(self.options.repair.budget, self.options.homotopy, seed=self.options.seed)
         task = HomotopyTask(self.reference, self.setup)
-        self.report("regrasped", 0.0)
+        self.report("search through other grasps", 0.0)
         made = self._led_to("regrasped", through_grasps(task, how)[0])
         if not succeeds(made):
-            self.report("homotopy", 0.0)
+            self.report("search along easier tasks", 0.0)
             made = max(made, self._led_to("homotopy", along(synthesised_parents(task, how), task, how)), key=rank)
         return made
 
@@ -211,7 +211,7 @@ class _Miner:
         worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
         budget, prior = Budget(self.options.structured), load_prior("", self.reference, self.setup.asset)
-        report = lambda done: self.report("structured", done)  # noqa: E731
+        report = lambda done: self.report("structured search", done)  # noqa: E731
         found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
         scene = self.simulator.scene
         return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
@@ -226,12 +226,13 @@ class _Miner:
             planner.residual[: planner.frames] = start - planner.base[: planner.frames]
         size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds[:1])
         states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
-        found = search(planner, states, options, lambda fraction: self.report(name, fraction), decisive)
+        found = search(planner, states, options, lambda fraction: self.report(f"{name} search", fraction), decisive)
         self.control_steps += planner.control_steps
         return self._demonstration(name, found)
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Score in the nominal world and, if a strict success there, in the held-out worlds."""
+        self.report(f"judging {chosen}", 0.0)
         found = scored(self.reference, actions, self.setup, self.simulator, self.trials)
         found.scores |= self.load
         scores = found.scores

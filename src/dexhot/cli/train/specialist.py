@@ -1,7 +1,7 @@
 """Mine one clip and distil a network from it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -25,6 +25,8 @@ class Specialist:
     """Rounds in which the sampling controller answers in the states that the network visits (DAgger)."""
     worlds: int = 16
     """Perturbed worlds per round."""
+    trials: int = 24
+    """Further perturbed worlds, in which every round is judged."""
     searches: int = 3
     """Searches for a plan, averaged."""
     test_clip: bool = False
@@ -48,6 +50,7 @@ def run(args: Specialist) -> None:
     from dexhot.data.types import Demonstration, Reference
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
     from dexhot.paths import cache_dir
+    from dexhot.progress import progress
     from dexhot.simulation.setup import load_setup
     from dexhot_train.curriculum.variations import held_out_split
     from dexhot_train.mining.executor import run_jobs
@@ -58,7 +61,7 @@ def run(args: Specialist) -> None:
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
     at_least(0, rounds=args.rounds, seed=args.seed, workers=args.workers)
-    at_least(1, worlds=args.worlds, searches=args.searches)
+    at_least(1, worlds=args.worlds, trials=args.trials, searches=args.searches)
     item: Any = load(args.file)
     if not isinstance(item, Reference | Demonstration):
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
@@ -74,17 +77,28 @@ def run(args: Specialist) -> None:
     out = policy_out(out, args.force)
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     reference, taught = as_played(reference, taught, setup.physics)
-    options = SpecialistOptions(args.seed, args.worlds, searches=args.searches, rounds=args.rounds)
+    options = SpecialistOptions(args.seed, args.worlds, args.trials, searches=args.searches, rounds=args.rounds)
     key = lesson_key(reference, setup, options, taught.actions if taught else None)
     folder = cache_dir() / "specialists" / f"{stem}-{key}"
     command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"
-    command += f" --searches {args.searches} --seed {args.seed}" + " --test-clip" * args.test_clip
-    say = lambda what: console.print(what, highlight=False)  # noqa: E731
-    run_here = partial(run_jobs, workers=args.workers)
-    try:
-        found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
-    except ValueError as e:  # torch's of weights or options that cannot be
-        raise DexhotError(f"training failed: {e}") from e
+    command += (
+        f" --trials {args.trials} --searches {args.searches} --seed {args.seed}" + " --test-clip" * args.test_clip
+    )
+    with progress("training", counted=True) as job:
+
+        def say(what: str) -> None:
+            console.print(what, highlight=False)
+            job.stage(what)
+
+        def run_here(function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[tuple[Any, Any]]:
+            for done, result in enumerate(run_jobs(function, jobs, args.workers), 1):
+                job(done, len(jobs))
+                yield result
+
+        try:
+            found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
+        except ValueError as e:  # torch's of weights or options that cannot be
+            raise DexhotError(f"training failed: {e}") from e
     found.card.terms = carried_terms(sources([taught or reference]), "policy")
     card = found.card
     card.provenance |= {"test_split": split} if split else {}
