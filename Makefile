@@ -27,13 +27,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 demo: $(READY)
 	$(BIN)/dexhot demo $(ARGS)
 
-# Without ARGS: what only computes on all cores, then, one by one, what runs in real time.
+# Without ARGS: what runs in real time, one by one, and beside it what only computes.
 test: $(READY) lint
 ifeq ($(strip $(ARGS)),)
-	@failed=; \
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile || failed=yes; \
-	$(BIN)/python -m pytest -m alone || failed=yes; \
-	test -z "$$failed"
+	$(BIN)/python -m tools.run_tests
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

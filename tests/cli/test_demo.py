@@ -38,6 +38,7 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
     assert 0 < told["T_err_cm"] < 5 and set(told["seconds"]) >= {"data", "retarget", "mine", "live", "report", "total"}
     written = json.loads((tmp_path / "run" / "live-1" / "report" / "report.json").read_text())
     assert written["metrics"]["success_strict"] is True
+    assert list((live / "report").glob("*.mp4"))
     assert (tmp_path / "run" / "demonstration.npz").is_file()
     planned = told["planned"]
     assert planned["clip"] == "parametric/lift-cylinder-900" and planned["success"] is True, planned

@@ -88,11 +88,12 @@ def test_each_run_has_its_assistance_and_records_its_own_folder(tmp_path, monkey
 
 
 ONE_RUN = """
-import shutil, sys
-from dexhot.cli import demo_teleop, main
+import functools, shutil, sys
+from dexhot.cli import demo_teleop, main, report_command
 from dexhot.errors import DexhotError
 from dexhot.rollouts.teleop_run import lift_of
 live = demo_teleop.teleoperated
+report_command.Args = functools.partial(report_command.Args, video=False)  # test_demo has the mp4
 
 def teleoperated(folder, scene, video, palm, name, view):
     if name != "assisted":

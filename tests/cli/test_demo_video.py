@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dexhot.cli import demo_command
+from dexhot.cli import demo_command, report_command
 from dexhot.cli.demo_command import CAMERA, TRUTH
 from dexhot.data import Evidence, load
 from dexhot.perception.weights import weights_dir
@@ -35,6 +35,7 @@ def test_from_a_rendered_video_to_a_run_that_is_closed_on_the_camera(empty_cache
     without one the plan is good for the floating hand alone. A host too busy for the camera spoils the first run; then
     the second must say so."""
     monkeypatch.setattr(mine, "MineOptions", partial(mine.MineOptions, worlds=2, trials=4))
+    monkeypatch.setattr(report_command, "Args", partial(report_command.Args, video=False))  # test_demo has the mp4
     told: dict = {}
     monkeypatch.setattr("dexhot.cli.output.print_json", told.update)
     folder = tmp_path / "run"

@@ -351,7 +351,7 @@ def test_a_robot_that_leaves_its_mode_is_not_obeyed_any_more():
     from dexhot.hardware.franka.link import ArmLink, franky
 
     arm = FrankaArm("somewhere")
-    arm._link = SimpleNamespace(obeys=ArmLink.obeys)
+    arm._link = SimpleNamespace(obeys=ArmLink.obeys, join=lambda timeout: "")
     arm.setpoint.reset(STILL)
     for mode in franky.RobotMode.__members__.values():
         state = SimpleNamespace(q=STILL, control_command_success_rate=1.0, robot_mode=mode)
