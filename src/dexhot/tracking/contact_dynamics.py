@@ -8,8 +8,11 @@ its perturbation gives the rotation's:
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+from dexhot.geometry import single
 
 EYE = np.eye(3)
 SKEW = np.zeros((3, 3, 3))  # skew(v) = sum_i v_i SKEW_i
@@ -25,8 +28,19 @@ class Carried:
     before: np.ndarray  # (3,) contact centroid, m
     after: np.ndarray  # (3,)
     position: np.ndarray  # (3,) of the object's origin afterwards
-    by_before: np.ndarray  # (6, 3K) derivative of (position, rotation vector in the world) by the points before
-    by_after: np.ndarray  # (6, 3K)
+    by_after: np.ndarray  # (6, 3K) derivative of (position, rotation vector in the world) by the points after
+    weight: np.ndarray  # (K, 1), their sum 1
+    pulled: np.ndarray  # (K, 3) weight times the points after, about their centroid
+    by_a: np.ndarray  # (3, 3, 3) of the rotation vector by the points after: linear in a point's weighted place before
+
+    @cached_property
+    def by_before(self) -> np.ndarray:
+        """(6, 3K) derivative by the points before."""
+        by_b, lever = -self.by_a @ self.turn, skew(self.position - self.after)
+        out = np.empty((6, len(self.pulled), 3))
+        out[:3] = _rows(self.weight, -self.turn[None]) - _rows(self.pulled, lever @ by_b)
+        out[3:] = _rows(self.pulled, by_b)
+        return out.reshape(6, -1)
 
 
 def carry(before: np.ndarray, after: np.ndarray, weight: np.ndarray, position: np.ndarray) -> Carried:
@@ -35,22 +49,18 @@ def carry(before: np.ndarray, after: np.ndarray, weight: np.ndarray, position: n
     c0, c1 = (weight * before).sum(0), (weight * after).sum(0)
     r0, b = before - c0, after - c1
     U, _, Vt = np.linalg.svd((weight * r0).T @ b)
-    V = Vt.T
-    if np.linalg.det(U @ Vt) < 0:
-        V = V * (1.0, 1.0, -1.0)  # a rotation, not a reflection
-    Q = V @ U.T
+    Q = (U @ Vt).T
+    if single.determinant(Q) < 0:
+        Q = (Vt.T * (1.0, 1.0, -1.0)) @ U.T  # a rotation, not a reflection
     a, arm = r0 @ Q.T, Q @ (position - c0)
     wa, wb = weight * a, weight * b
     turned = wb.T @ a
-    inverse = np.linalg.inv(turned.trace() * EYE - turned)
     # turn_after_k = inverse [w a_k]x and turn_before_k = -inverse [w b_k]x Q are linear in a_k and b_k
-    lever, by_a = skew(arm), inverse @ SKEW
-    by_b = -by_a @ Q
-    by_after, by_before = np.empty((2, 6, len(before), 3))
-    by_after[3:], by_before[3:] = _rows(wa, by_a), _rows(wb, by_b)
-    by_after[:3] = _rows(weight, EYE[None]) - _rows(wa, lever @ by_a)
-    by_before[:3] = _rows(weight, -Q[None]) - _rows(wb, lever @ by_b)
-    return Carried(Q, c0, c1, arm + c1, by_before.reshape(6, -1), by_after.reshape(6, -1))
+    by_a = single.inverse_matrix(turned.trace() * EYE - turned) @ SKEW
+    by_after = np.empty((6, len(before), 3))
+    by_after[:3] = _rows(weight, EYE[None]) - _rows(wa, skew(arm) @ by_a)
+    by_after[3:] = _rows(wa, by_a)
+    return Carried(Q, c0, c1, arm + c1, by_after.reshape(6, -1), weight, wb, by_a)
 
 
 def _rows(points: np.ndarray, linear: np.ndarray) -> np.ndarray:

@@ -186,6 +186,7 @@ class HandObjectFilter:
         self._gates = GATES | {6: self.options.pose_gate}
         o = self.options
         self._slip, self._density = _six(o.slip, o.roll) ** 2, _six(o.acceleration, o.angular_acceleration) ** 2
+        self._slips, self._densities = np.diag(self._slip), np.diag(self._density)
         self._forget(keypoints)
 
     def _forget(self, keypoints: int) -> None:
@@ -291,6 +292,9 @@ class HandObjectFilter:
 
     def _doubt(self, s: _State, points: np.ndarray, which: np.ndarray, inside: np.ndarray) -> None:
         """A keypoint that was rejected too often in a row restarts where it is seen: its estimate was the outlier."""
+        if inside.all() and len(inside) == len(s.refused):  # in most frames
+            s.refused = np.zeros_like(s.refused)
+            return
         refused = s.refused.copy()
         refused[which] = np.where(inside, 0, refused[which] + 1)
         wrong = refused >= self.options.confused_after
@@ -443,7 +447,7 @@ class HandObjectFilter:
         a, at = s.anchors[-1], 2 * s.keypoints.size
         carried = self._carry(a.keypoints, s.keypoints, s, a.p)
         dt = s.stamp - a.stamp
-        noise = dt * np.diag(self._slip)
+        noise = dt * self._slips
         n = s.keypoints.size
         block = a.P[at : at + 6, at : at + 6] + noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
         self._begin(s, "carried", (carried.position, _turned(carried.turn, a.q), block))
@@ -530,13 +534,13 @@ class HandObjectFilter:
         a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
         dt = s.stamp - a.stamp
         start = a.P[at : at + 6, at : at + 6]
-        noise = start + dt * np.diag(self._slip)
+        noise = start + dt * self._slips
         carried = None
         if self._can_carry(s):
             carried = self._carry(a.keypoints, s.keypoints, s, a.p)
             n = s.keypoints.size
             noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
-        free = noise + dt**3 / 3 * np.diag(self._density)
+        free = noise + dt**3 / 3 * self._densities
         free += dt**2 * a.P[at + 6 : at + 12, at + 6 : at + 12]
         turn = single.exp(dt * a.twist[3:])
         ways: dict[Motion, tuple[np.ndarray, single.Quaternion, np.ndarray]] = {
@@ -592,7 +596,7 @@ def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
     blocks = S.reshape(groups, size, groups, size)[k, :, k]
     each = rows.residual.reshape(groups, size)
     inside: np.ndarray = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1) <= gate
-    if inside.mean() < rows.least:
+    if rows.least and inside.mean() < rows.least:
         inside = np.zeros(groups, bool)
     if inside.any():
         keep = np.repeat(inside, size)

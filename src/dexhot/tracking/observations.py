@@ -36,11 +36,12 @@ class SeenKeypoints:
         _same_number(self.points, state)
         seen = np.flatnonzero(np.isfinite(self.points).all(axis=1))
         columns = _coordinates(seen)
-        noise = np.asarray(self.noise, float)
-        if noise.ndim == 2:
-            R = noise[np.ix_(columns, columns)]
+        if np.ndim(self.noise) == 2:
+            R = np.asarray(self.noise, float)[np.ix_(columns, columns)]
         else:
-            R = np.diag(np.repeat(np.broadcast_to(noise, len(self.points))[seen] ** 2, 3))
+            R = np.zeros((len(columns), len(columns)))
+            each = np.asarray(self.noise, float) ** 2
+            R.ravel()[:: len(columns) + 1] = np.repeat(each[seen], 3) if each.ndim else each
         return ObservedRows((self.points - state.keypoints)[seen].ravel(), columns, None, R, 3)
 
 
