@@ -378,6 +378,7 @@ def test_scores_are_means_over_clips_of_what_was_tried():
 
 def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
     monkeypatch.setattr("dexhot.evaluation.clips.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
+    monkeypatch.setenv("COLUMNS", "200")
     seen = {}
 
     def run_jobs(function, jobs, workers):
@@ -390,7 +391,8 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
             disturbances = {k: {"success_strict": True, "perturbed": 0.5, "tracking_error": 0.4, "quality": 1.0}
                             for k in ("noisy", "unreasonable")}  # fmt: skip
             made = row(job[0], 0.2, 0.6)
-            for name in ("replay", "planned"):
+            made["frozen"] = made["replay"] | {"success_10cm_20deg": job[0] == "b"}
+            for name in ("replay", "planned", "frozen"):
                 made[name] |= errors | disturbances
             yield job, made | {"difficulty": {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}}
 
@@ -406,6 +408,7 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
     )
     for words in ("generalisation score", "robustness score", "s_shape 3.000", "nearest train clip", "panel"):
         assert words in shown.err
+    assert "the frozen hand passes 10 cm, 20 deg on 100 % of the clips" in shown.err
     found = json.loads(shown.out.strip().splitlines()[-1])
     assert found["gap"] == 0.6 and found["controllers"]["planned"]["generalization_score"] == pytest.approx(3.0)
     assert found["controllers"]["planned"]["robustness_score"] == pytest.approx(2.5)

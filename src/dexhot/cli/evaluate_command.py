@@ -322,6 +322,11 @@ def _evaluate_controller(args: Args) -> None:
         item: Any = load(args.reference) if args.reference else None
         hand = getattr(item, "reference", item).hand if item else args.hand
         notes.append(f"prior over plans: {prior_named(args.prior, hand)}")
+    if lenient := figures["frozen"]["success_10cm_20deg"]:
+        notes.append(
+            f"the frozen hand passes 10 cm, 20 deg on {100 * lenient:.0f} % of the clips, whose objects move little: "
+            "compare by the strict success"
+        )
     for line in [*(_score_lines(told) if told else []), *notes]:
         console.print(line, highlight=False, soft_wrap=True)
     if folder:
