@@ -28,7 +28,7 @@ def test_bash_completes_commands_subcommands_and_flags(bash):
     assert completed(bash, "dexhot", "re") == {"replay", "retarget", "report"}
     assert completed(bash, "dexhot", "bag", "") == {"info", "repair"}
     assert completed(bash, "dexhot", "bag", "repair", "--o") == {"--out"}
-    assert completed(bash, "dexhot", "mine", "--s") == {"--samples", "--seed"}
+    assert completed(bash, "dexhot", "mine", "--s") == {"--samples", "--seed", "--structured"}
     assert completed(bash, "dexhot", "evaluate", "fit", "--pr") == {"--protocol"}
     assert "--controller" in completed(bash, "dexhot", "evaluate", "--")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dexhot.cli import evaluate_command, main
+from dexhot.cli.output import console
 from dexhot.control.policy import make_card
 from dexhot.control.sampling import SamplingPlanner, base_actions
 from dexhot.data.files import save
@@ -378,7 +379,7 @@ def test_scores_are_means_over_clips_of_what_was_tried():
 
 def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
     monkeypatch.setattr("dexhot.evaluation.clips.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     seen = {}
 
     def run_jobs(function, jobs, workers):

@@ -189,7 +189,7 @@ def test_a_search_begins_at_the_actions_it_is_given_in_all_its_worlds(lift_refer
     assert not asked["residual"][frames:].any()
     assert asked["models"] == [world.model for world in worlds] and asked["decisive"] == 1
     np.testing.assert_array_equal(asked["states"], [world.state for world in worlds])
-    assert told == [("repair", 0.25)] and made.tried[-1]["name"] == "repair"
+    assert told == [("repair search", 0.25), ("judging repair", 0.0)] and made.tried[-1]["name"] == "repair"
 
 
 def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_setup):
