@@ -44,7 +44,7 @@ from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, suc
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the scored perturbed replays; no search uses this seed
 FULL = MineOptions(attempts=1)
-QUICK_PEERS = ("cylindersmall_lift", "duck_lift", "stapler_lift")  # all six take CEM and MPPI half a minute more
+QUICK_PEERS = ("cylindersmall_lift", "duck_lift")  # all six take CEM and MPPI half a minute more
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
     repair=SearchOptions(rounds=((32, 2),), rewinds=1),
@@ -73,7 +73,7 @@ def run(
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
     out: the folder of references and demonstrations, by default in the cache. split: "train", or "test" for the clips
-    that nothing is chosen by. peers: plan the clips with CEM and MPPI too; `quick` does so for the three shortest.
+    that nothing is chosen by. peers: plan the clips with CEM and MPPI too; `quick` does so for the two shortest.
     structured: False mines by free knots alone. homotopy: tasks of the path on which a clip that fails is tried last.
     """
     options = with_ways(options or (QUICK if quick else FULL), structured, homotopy)

@@ -3,6 +3,7 @@ network's tick."""
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import physics_of
 from dexhot.tracking.object_state import ObjectState
-from dexhot_train.learners.baselines import REWARDS, STEPS, trained_baseline
+from dexhot_train.learners.baselines import REWARDS, STEPS, TrainedBaseline, trained_baseline
 from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
@@ -46,11 +47,14 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
+    learned = {reward: trained_baseline(reward) for reward in REWARDS}
+    networks = tuple((row_of(reward), str(found.policy)) for reward, found in learned.items() if found)
     before: list[dict[str, Any]] = []
     for k, rollouts in enumerate(budgets):
         first = k == 0
         baselines = BASELINES if first else ()
         options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=baselines, panel=not quick)
+        options = replace(options, policies=networks if first else ())
         found = [row for row in before if ended(row, budgets[k - 1])]
         left = [clip for clip in clips if clip not in {row["clip"] for row in found}]
         found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
@@ -66,13 +70,14 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
         metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
-        for name in (name for name in baselines if name in figures):  # constant needs a fitted prior
+        beside = (*baselines, *map(row_of, REWARDS)) if first else ()
+        for name in (name for name in beside if name in figures):  # constant needs a fitted prior
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
             metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}
     not_run: dict[str, str] = {}
-    for reward in REWARDS:
-        margins, why = over_ppo(reward, rows[str(budgets[0])], trials, quick, workers, failed)
+    for reward, baseline in learned.items():
+        margins, why = over_ppo(reward, baseline, rows[str(budgets[0])])
         metrics |= margins
         not_run |= {LEARNED[reward]: why} if why else {}
     result: dict[str, Any] = {
@@ -102,20 +107,26 @@ def evaluated(
     return found
 
 
+def row_of(reward: str) -> str:
+    """Name of the row of PPO without supervision with a reward."""
+    return f"ppo_{reward}"
+
+
 def over_ppo(
-    reward: str, planned: list[dict[str, Any]], trials: int, quick: bool, workers: int, failed: dict[str, str]
+    reward: str, baseline: TrainedBaseline | None, rows: list[dict[str, Any]]
 ) -> tuple[dict[str, float | None], str]:
     """What planned is ahead of PPO without supervision, in points of strict perturbed success, paired by clip, and at
     how many control steps PPO was trained; or why it was not measured."""
     names = LEARNED[reward], f"{LEARNED[reward]}_steps"
-    if (baseline := trained_baseline(reward)) is None:
+    if baseline is None:
         budget = f"{STEPS:,} control steps on GRAB's train clips"
         return dict.fromkeys(names), f"not run; at {budget}: `dexhot train baseline {reward}`, which resumes"
-    options = EvaluationOptions("policy", trials, policy=str(baseline.policy), baselines=())
-    rows = evaluated([row["clip"] for row in planned], options, LEARNED[reward], quick, workers, failed)
-    ahead = {row["clip"]: row["planned"]["perturbed"] for row in planned}
-    margins = [ahead[row["clip"]] - row["policy"]["perturbed"] for row in rows]
-    return dict(zip(names, (100 * float(np.mean(margins)) if margins else None, baseline.steps))), ""
+    ppo = row_of(reward)
+    margins = [row["planned"]["perturbed"] - row[ppo]["perturbed"] for row in rows if ppo in row]
+    if not margins:
+        absent = {why for row in rows for name, why in row.get("absent", {}).items() if name == ppo}
+        return dict.fromkeys(names), f"not run: {' '.join(sorted(absent))}"
+    return dict(zip(names, (100 * float(np.mean(margins)), baseline.steps))), ""
 
 
 def ended(row: dict[str, Any], rollouts: int) -> bool:

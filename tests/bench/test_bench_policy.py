@@ -58,13 +58,15 @@ def test_without_its_clips_it_says_how_to_get_them(cache):
         policy.run()
 
 
-def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_what_failed(jobs):
+def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_what_failed(jobs, monkeypatch):
+    monkeypatch.setattr(policy, "trained_baseline", lambda reward: TrainedBaseline(Path(f"{reward}.onnx"), 480))
     found = policy.run()
     metrics = found["metrics"]
     assert len(jobs) == 3 * 29 - 2  # the search of object0 ended before its first budget
     assert {o.trials for *_, o in jobs} == {20}
     assert {function for function, *_ in jobs} == {policy.evaluate_kept}
     assert [o.baselines for *_, o in jobs[::29]] == [BASELINES, (), ()]  # the same rows are not made twice
+    assert [len(o.policies) for *_, o in jobs[::29]] == [2, 0, 0]
     assert metrics["planning_s_p50"] == 2.0 and metrics["planning_s_p50_at_800_rollouts"] == 10.0
     assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in ("frozen", "kinematic", "replay"))
     assert "constant_success_strict" not in metrics, "there is no fitted prior"
@@ -107,27 +109,34 @@ def test_without_ppo_the_margin_says_not_run_and_at_which_budget(jobs):
 
 
 def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monkeypatch):
-    trained = {"tracking": TrainedBaseline(Path("ppo.onnx"), 480)}
-    monkeypatch.setattr(policy, "trained_baseline", trained.get)
+    """On the clips that the network fits."""
+    monkeypatch.setattr(policy, "trained_baseline", {"tracking": TrainedBaseline(Path("ppo.onnx"), 480)}.get)
     whole = policy.run_jobs
 
     def run_jobs(function, given, workers):
-        given = list(given)
-        if given[0][1].controller != "policy":
-            yield from whole(function, given, workers)
-            return
-        assert {o.policy for _, o in given} == {"ppo.onnx"} and {o.trials for _, o in given} == {4}
-        for k, (clip, options) in enumerate(given):
-            yield (
-                (clip, options),
-                ValueError("lost") if k == 0 else {"clip": clip, "policy": {"perturbed": 0.25 * (k == 1)}},
-            )
+        for k, (job, result) in enumerate(whole(function, given, workers)):
+            beside = {"absent": {"ppo_tracking": "of another hand"}}
+            if k:
+                beside = {"ppo_tracking": result["frozen"] | {"perturbed": 0.25 * (k == 1)}}
+            yield job, result | beside
 
     monkeypatch.setattr(policy, "run_jobs", run_jobs)
     found = policy.run(quick=True)
+    assert {o.policies for *_, o in jobs} == {(("ppo_tracking", "ppo.onnx"),)}
     assert found["metrics"]["margin_points"] == pytest.approx(100 * (0.75 - 0.25 / 7))
+    assert found["metrics"]["ppo_tracking_success_strict_perturbed"] == pytest.approx(0.25 / 7)
     assert found["metrics"]["margin_points_steps"] == 480 and list(found["not_run"]) == ["margin_points_over_omnigrasp"]
-    assert list(found["failed"].values()) == ["ValueError: lost"]
+
+
+def test_a_network_that_fits_no_clip_says_why_there_is_no_margin(jobs, monkeypatch):
+    monkeypatch.setattr(policy, "trained_baseline", {"tracking": TrainedBaseline(Path("ppo.onnx"), 480)}.get)
+    whole = policy.run_jobs
+    why = {"absent": {"ppo_tracking": "of another hand."}}
+    monkeypatch.setattr(policy, "run_jobs", lambda *job: ((given, result | why) for given, result in whole(*job)))
+    found = policy.run(quick=True)
+    assert (
+        found["metrics"]["margin_points"] is None and found["not_run"]["margin_points"] == "not run: of another hand."
+    )
 
 
 def test_the_panel_is_played_in_full_runs_alone(jobs):

@@ -17,8 +17,8 @@ LEVELS = {
 }
 
 
-def level(rollout: Rollout, asset: ObjectAsset) -> int:
-    """The highest level reached, one of LEVELS.
+def level(rollout: Rollout, asset: ObjectAsset, distance: np.ndarray | None = None) -> int:
+    """The highest level reached, one of LEVELS. distance: (T,) cm, the errors' `judged_distance` where they are known.
 
     Ours where the paper is silent: a side, or the whole, is lifted where it is 15 mm above its start; a tracked frame
     has the object within 5 cm of the reference, and off the table where the reference lifts it. A clip that has no more
@@ -30,7 +30,8 @@ def level(rollout: Rollout, asset: ObjectAsset) -> int:
     up = lifted(asset, pose) & ~rollout.table_contact.astype(bool)
     if not up.any():
         return 1
-    distance = object_errors(asset, pose, reference.object_pose).judged_distance
+    if distance is None:
+        distance = object_errors(asset, pose, reference.object_pose).judged_distance
     tracked = held(rollout.table_contact, distance) | (~lifted(asset, reference.object_pose) & (distance < HELD))
     whole = "stopped" not in rollout.provenance
     first = int(np.flatnonzero(up)[0])

@@ -49,7 +49,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "self_penetration_frames": int((inside > SELF_CONTACT).sum()) if len(inside) else None,
     }
     whole = "stopped" not in rollout.provenance
-    metrics["level"] = level(rollout, asset)
+    metrics["level"] = level(rollout, asset, errors.judged_distance)
     metrics["strict_limits"] = strict_limits(reference, asset)
     metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
     raw = metrics | _judged(errors.distance, errors.angle)
