@@ -31,7 +31,10 @@ def main() -> int:
 
 
 def _idle() -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except OSError:  # a sandbox without that policy
+        os.nice(19)
 
 
 def _follow(process: subprocess.Popen[bytes], said: IO[str]) -> None:
