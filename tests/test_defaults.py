@@ -37,6 +37,11 @@ GRAPHS_OWN = {
 }
 COMMANDS = {
     "mine_command.Args.seed": "dexhot_train.mining.mine.MineOptions.seed",
+    "train.specialist.Specialist.rounds": "dexhot_train.learners.specialist.SpecialistOptions.rounds",
+    "train.specialist.Specialist.worlds": "dexhot_train.learners.specialist.SpecialistOptions.worlds",
+    "train.specialist.Specialist.trials": "dexhot_train.learners.specialist.SpecialistOptions.trials",
+    "train.specialist.Specialist.searches": "dexhot_train.learners.specialist.SpecialistOptions.searches",
+    "mine_command.Args.structured": "dexhot_train.mining.mine.MineOptions.structured",
     "mine_command.Args.attempts": "dexhot_train.mining.mine.MineOptions.attempts",
     "mine_command.Args.worlds": "dexhot_train.mining.mine.MineOptions.worlds",
     "mine_command.Args.homotopy": "dexhot_train.mining.mine.MineOptions.homotopy",

@@ -3,7 +3,6 @@ network's tick."""
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +51,10 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     before: list[dict[str, Any]] = []
     for k, rollouts in enumerate(budgets):
         first = k == 0
-        baselines = BASELINES if first else ()
-        options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=baselines, panel=not quick)
-        options = replace(options, policies=networks if first else ())
+        baselines, policies = (BASELINES, networks) if first else ((), ())
+        options = EvaluationOptions(
+            "planned", trials, rollouts=rollouts, baselines=baselines, policies=policies, panel=not quick
+        )
         found = [row for row in before if ended(row, budgets[k - 1])]
         left = [clip for clip in clips if clip not in {row["clip"] for row in found}]
         found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
@@ -70,7 +70,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
         metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
-        beside = (*baselines, *map(row_of, REWARDS)) if first else ()
+        beside = *baselines, *(name for name, _ in policies)
         for name in (name for name in beside if name in figures):  # constant needs a fitted prior
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 from dexhot.data.types import Demonstration, Reference
-from dexhot.datasets.library import ON_DISK
+from dexhot.datasets.library import DATASETS
 from dexhot.objects.stretched import PREFIX
 
 FREE = "none: made from generated demonstrations alone"
 GRAB = ("grab", "grab_full")
-RECORDED = ("grab", *ON_DISK)  # datasets of people, with terms
 
 
 def grab_terms(what: str) -> str:
@@ -19,7 +18,7 @@ def grab_terms(what: str) -> str:
 def carried_terms(names: Iterable[str], what: str) -> str:
     """Of `what`, trained on the clips or objects `names`; "" where none is of a recorded dataset."""
     whole = {name.removeprefix(PREFIX) for name in names}
-    datasets = sorted({name.partition("/")[0] for name in whole if "/" in name} & set(RECORDED))
+    datasets = sorted({name.partition("/")[0] for name in whole if "/" in name} & set(DATASETS))
     if datasets and set(datasets) <= set(GRAB):
         return grab_terms(what)
     return f"those of {', '.join(datasets)}; the {what} carries them" if datasets else ""

@@ -5,10 +5,17 @@ import pytest
 
 from dexhot.data.types import Rollout
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
-from dexhot.metrics.levels import TRACKED, level
-from dexhot.metrics.tracking_errors import lifted
+from dexhot.metrics import levels
+from dexhot.metrics.levels import TRACKED
+from dexhot.metrics.tracking_errors import lifted, object_errors
+from dexhot.objects.asset import ObjectAsset
 
 ROWS = ("q", "target", "object_pose", "contact")  # of a reference
+
+
+def level(rollout: Rollout, asset: ObjectAsset) -> int:
+    errors = object_errors(asset, rollout.object_pose, rollout.reference.object_pose)
+    return levels.level(rollout, asset, errors.judged_distance)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """References -> Demonstrations: actions that make each motion succeed in physics, also under perturbation."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -71,8 +71,9 @@ def run(args: Args) -> int:
         homotopy=args.homotopy,
     )
     at_least(1, samples=args.samples, worlds=args.worlds)
-    options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds, homotopy=args.homotopy)
-    options = replace(options, structured=args.structured)
+    options = MineOptions(
+        args.seed, structured=args.structured, attempts=args.attempts, worlds=args.worlds, homotopy=args.homotopy
+    )
     options = with_samples(options, args.samples) if args.samples else options
     if args.profile:
         servo_profile(args.profile)  # before anything is mined

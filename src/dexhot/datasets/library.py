@@ -18,6 +18,7 @@ from dexhot.paths import cache_dir, share_dir
 
 GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
 ON_DISK = ("hot3d", "dexycb", "ho3d", "grab_full", "taco", "fphab")  # imported from your copy
+DATASETS = ("grab", *ON_DISK)  # of people, with terms
 RECORDED = {"train": "train", "test": "test", **{group: f"test_{group}" for group in ("S0", "S1", "S2", "S3")}}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory, Reference
-from dexhot.datasets.library import ON_DISK, is_file, kept_clip, load_clip
+from dexhot.datasets.library import DATASETS, is_file, kept_clip, load_clip
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import generate_with
 from dexhot.errors import DexhotError
@@ -29,7 +29,9 @@ class HumanMotion:
 
 def source_clip(reference: Reference, clip: HandObjectTrajectory | None = None) -> HandObjectTrajectory:
     """`clip`, by default the one of the cache or the generator that the reference says it was made from, or those of
-    its frames that were retargeted. Raises NotFoundError when there is none of that name."""
+    its frames that were retargeted; of a file of yours, its kept copy. Raises NotFoundError when there is none."""
+    if clip is None and (own := own_clip(reference)) is not None:
+        return own  # of the frames that were retargeted
     source = reference.provenance.get("source", {})
     clip = clip or clip_of_name(source.get("clip", reference.name), reference.object_name)
     frames = source.get("frames") or reference.provenance.get("trajectory", {}).get("frames")
@@ -41,7 +43,7 @@ def own_clip(reference: Reference) -> HandObjectTrajectory | None:
     a file says, and where there is none."""
     source = reference.provenance.get("source", {})
     dataset, slash, _ = source.get("clip", "").partition("/")
-    if slash and dataset in ("grab", "parametric", "generated", *ON_DISK):
+    if slash and dataset in (*DATASETS, "parametric", "generated"):
         return None
     return kept_clip(source.get("hash", ""))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, Reference, Rollout
-from dexhot.datasets.source_clip import own_clip, source_clip
+from dexhot.datasets.source_clip import source_clip
 from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.rotations import quat_angle
 from dexhot.metrics.rollout import compute
@@ -73,7 +73,7 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
         return Verification(f"unverified: {named}", named, False, why, judged)
 
     try:
-        clip = source_clip(reference, clip) if clip is not None else own_clip(reference) or source_clip(reference)
+        clip = source_clip(reference, clip)
     except DexhotError as absent:
         return unverified(f"its clip is not here to be compared with ({absent} Of a file: give it with --clip)")
     if "hash" not in source:

@@ -4,7 +4,7 @@ import numpy as np
 
 from dexhot.data.types import Rollout
 from dexhot.geometry.poses import transform
-from dexhot.metrics.tracking_errors import HELD, LIFT, held, lifted, object_errors
+from dexhot.metrics.tracking_errors import HELD, LIFT, held, lifted
 from dexhot.objects.asset import ObjectAsset
 
 BOTTOM = 0.005  # m above its lowest point: the part of an object that stands on the table
@@ -17,8 +17,8 @@ LEVELS = {
 }
 
 
-def level(rollout: Rollout, asset: ObjectAsset, distance: np.ndarray | None = None) -> int:
-    """The highest level reached, one of LEVELS. distance: (T,) cm, the errors' `judged_distance` where they are known.
+def level(rollout: Rollout, asset: ObjectAsset, distance: np.ndarray) -> int:
+    """The highest level reached, one of LEVELS. distance: (T,) cm, the errors' `judged_distance`.
 
     Ours where the paper is silent: a side, or the whole, is lifted where it is 15 mm above its start; a tracked frame
     has the object within 5 cm of the reference, and off the table where the reference lifts it. A clip that has no more
@@ -30,8 +30,6 @@ def level(rollout: Rollout, asset: ObjectAsset, distance: np.ndarray | None = No
     up = lifted(asset, pose) & ~rollout.table_contact.astype(bool)
     if not up.any():
         return 1
-    if distance is None:
-        distance = object_errors(asset, pose, reference.object_pose).judged_distance
     tracked = held(rollout.table_contact, distance) | (~lifted(asset, reference.object_pose) & (distance < HELD))
     whole = "stopped" not in rollout.provenance
     first = int(np.flatnonzero(up)[0])

@@ -36,6 +36,7 @@ class Carried:
     @cached_property
     def by_before(self) -> np.ndarray:
         """(6, 3K) derivative by the points before."""
+        # turn_before_k = -inverse [w b_k]x Q is linear in b_k
         by_b, lever = -self.by_a @ self.turn, skew(self.position - self.after)
         out = np.empty((6, len(self.pulled), 3))
         out[:3] = _rows(self.weight, -self.turn[None]) - _rows(self.pulled, lever @ by_b)
@@ -55,7 +56,7 @@ def carry(before: np.ndarray, after: np.ndarray, weight: np.ndarray, position: n
     a, arm = r0 @ Q.T, Q @ (position - c0)
     wa, wb = weight * a, weight * b
     turned = wb.T @ a
-    # turn_after_k = inverse [w a_k]x and turn_before_k = -inverse [w b_k]x Q are linear in a_k and b_k
+    # turn_after_k = inverse [w a_k]x is linear in a_k
     by_a = single.inverse_matrix(turned.trace() * EYE - turned) @ SKEW
     by_after = np.empty((6, len(before), 3))
     by_after[:3] = _rows(weight, EYE[None]) - _rows(wa, skew(arm) @ by_a)

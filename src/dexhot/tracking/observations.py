@@ -39,9 +39,8 @@ class SeenKeypoints:
         if np.ndim(self.noise) == 2:
             R = np.asarray(self.noise, float)[np.ix_(columns, columns)]
         else:
-            R = np.zeros((len(columns), len(columns)))
-            each = np.asarray(self.noise, float) ** 2
-            R.ravel()[:: len(columns) + 1] = np.repeat(each[seen], 3) if each.ndim else each
+            R, each = np.zeros((len(columns), len(columns))), np.asarray(self.noise, float) ** 2
+            np.fill_diagonal(R, np.repeat(each[seen], 3) if each.ndim else each)
         return ObservedRows((self.points - state.keypoints)[seen].ravel(), columns, None, R, 3)
 
 

@@ -151,7 +151,7 @@ def load_streaming(kind: str, device: str = "cpu") -> StreamingMasks:
         raise DexhotError(
             f"{kind} needs transformers 5.23 or later ({e}): pip install transformers torch torchvision{NEEDS[kind]}."
         ) from e
-    model = model_class.from_pretrained(folder, local_files_only=True).to(device).eval()
+    model = model_class.from_pretrained(folder, local_files_only=True, weights_only=True).to(device).eval()
     processor = processor_class.from_pretrained(folder, local_files_only=True)
     return StreamingMasks(model, processor, device)
 
