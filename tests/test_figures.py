@@ -1,125 +1,57 @@
-"""Figures in README.md, docs/ and benchmarks/README.md are those of the files in benchmarks/results."""
+"""Figures of perception and fitting in README.md, docs/ and benchmarks/README.md are those of the latest results."""
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MINE, MINE_TEST, PLANNED = "2026-11-27-mine", "2026-11-27-mine-test", "2026-11-27-policy"
-PPO, PANEL, SET = "2026-11-28-policy-ppo", "2026-11-28-policy-panel", "2026-11-28-demonstrations"
-PRIOR, CAMERA, SCALING = "2026-11-28-prior-test", "2026-11-28-camera", "2026-11-28-scaling"
+START, BENCH, FIT, SEEN = "README.md", "benchmarks/README.md", "docs/fitting.md", "docs/perception.md"
 
-
-@cache
-def result(name: str) -> Any:
-    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
-
-
-@cache
-def words(page: str) -> str:
-    return " ".join((ROOT / page).read_text().split())
-
-
-def figure(name: str, path: str) -> Any:
-    """Of a result, by its keys joined with blanks."""
-    found = result(name)
-    for key in path.split():
-        found = found[int(key) if isinstance(found, list) else key]
-    return found
-
-
-SENTENCES = [
-    ("README.md", "finds actions for {:.2f} that pass the strict criteria in simulation, {:.2f} with the arm as well, "
-     "and {:.2f} pass the panel", MINE, ["success_strict", "arm_strict_fraction", "success_panel"]),
-    ("README.md", "by which nothing was chosen: {:.2f}, {:.2f} and {:.2f}", MINE_TEST,
-     ["success_strict", "arm_strict_fraction", "success_panel"]),
-    ("README.md", "{:.1f} CPU s of planning before a start (median)", PLANNED, ["planning_s_p50"]),
-    ("README.md", "{:.0f} CPU s (median of 59 clips;", MINE, ["seconds_per_clip"]),
-    ("README.md", "; {:.0f} on the 29 test clips)", MINE_TEST, ["seconds_per_clip"]),
-    ("README.md", "{:,} demonstrations of the data engine", SET, ["demonstrations"]),
-    ("README.md", "at {:.0f} per core-hour ([flywheel]", SET, ["demonstrations_per_core_hour"]),
-    ("policies/README.md", "Strict in {:.2f} of perturbed worlds on the 29 GRAB test clips, object-relative replay "
-     "{:.2f}", PLANNED, ["success_strict_perturbed", "replay_success_strict_perturbed"]),
-    ("docs/planning.md", "has {:.2f} on the same clips (`robust_fraction_all`", MINE_TEST, ["robust_fraction_all"]),
-    ("docs/planning.md", "`planned` {:.2f}, replay {:.2f}, the frozen hand {:.0f} (", PANEL,
-     ["planned_success_panel", "replay_success_panel", "frozen_success_panel"]),
-    ("docs/flywheel.md", "| {:,} of {:,} |", SET, ["demonstrations", "attempts"]),
-    ("benchmarks/README.md", "success_10cm_20deg / success_10cm_40deg | {:.2f} / {:.2f} (0.83 / 0.86)", MINE,
-     ["success_10cm_20deg", "success_10cm_40deg"]),
-    ("benchmarks/README.md", "success_10cm_20deg / success_10cm_40deg at this budget | {:.2f} / {:.2f}", PLANNED,
-     ["success_10cm_20deg", "success_10cm_40deg"]),
-    ("benchmarks/README.md", "success_at_8_tries; success_at_24_tries; tries_to_success_p50, of the unfitted prior | "
-     "{:.2f}; {:.2f}; {:.0f}", PLANNED, ["success_at_8_tries", "success_at_24_tries", "tries_to_success_p50"]),
-    ("benchmarks/README.md", "the day before) | {:.2f}; {:.2f}; {:.2f}; {:.0f} |", PANEL,
-     [f"{name}_success_panel" for name in ("planned", "replay", "kinematic", "frozen")]),
-    ("benchmarks/README.md", "planned` (object-relative replay; kinematic; frozen) | {:.2f}; {:.2f} ({:.2f}; {:.2f}; "
-     "{:.0f}) |", PLANNED, ["success_strict", "success_strict_perturbed", "replay_success_strict_perturbed",
-                            "kinematic_success_strict_perturbed", "frozen_success_strict_perturbed"]),
-    ("benchmarks/README.md", "core-hours | {:.0f}; 3.0 |", SET, ["demonstrations_per_core_hour"]),
+FEW, TWO = "rows/default (4 clips)/metrics", "rows/default, two views/metrics"
+ALL = "mpjpe_mm mpjpe_pa_mm t_err_mm r_err_deg penetration_mm contact_accuracy s_per_frame"
+ROW = "{:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.2f} | {:.1f} |"
+SEEN_BY = ("fingertips", "centre", "fingertips_and_centre")
+STATED = [  # page; its words with a place for each figure; benchmark; where the figures are in its results
+    (START, "within {:.1f} mm, {:.1f} mm and {:.1f} degrees in", "fit", "metrics", "mpjpe_mm t_err_mm r_err_deg"),
+    (FIT, "| fit_ms_p50; smooth_ms; fps | {:.1f}; {:.1f}; {:.0f} |", "fit", "metrics", "fit_ms_p50 smooth_ms fps"),
+    (BENCH, "{:.1f}; {:.1f}; {:.0f} | < 8; -; 60 |", "fit", "metrics", "fit_ms_p50 smooth_ms fps"),
+    (FIT, "apple_pass1 ({:.0f} degrees,", "fit", "by_clip/apple_pass1-20", "r_err_deg"),
+    (FIT, "knife_lift ({:.0f}, 21", "fit", "by_clip/knife_lift-7", "r_err_deg"),
+    (FIT, "in earlier versions and has {:.1f} now", "fit", "by_clip/mug_lift-24", "r_err_deg"),
+    (FIT, "instead of {:.1f}. ## Recipes", "fit", FEW, "fit_ms_p50"),
+    (FIT, "a frame takes {:.1f} ms instead of", "fit", TWO, "fit_ms_p50"),
+    (FIT, f"| handypriors | 19 x 60 | {ROW}", "fit-papers", "rows/handypriors/metrics", ALL),
+    (FIT, f"| homan | 23 x 60 | {ROW}", "fit-papers", "rows/homan/metrics", ALL),
+    (BENCH, "hand; object error lower | {:.2f}; {:.2f} |", "fit-papers", "metrics",
+     "homan_two_hands_paper_masks_hand_lower homan_two_hands_paper_masks_object_lower"),
+    (BENCH, "95 GRAB clips, white noise | update_ms_p50, CPU time | {:.2f} | 0.8 | | | error_ratio_best_sensor; "
+     "nees_in_band_fraction of hand, object | {:.2f};", "ekf", "metrics", "update_ms_p50 error_ratio_best_sensor"),
+    (BENCH, "37.3, 56) | {:.2f}; {:.1f} | 1.5; 15 |", "ekf", "metrics", "hidden_drift_cm hidden_drift_deg"),
+    (BENCH, "(HandyPriors 24; 27; 29) | {:.2f}; {:.2f}; {:.2f} |", "ekf", "metrics",
+     " ".join(f"table1_{what}_update_ms" for what in SEEN_BY)),
+    (SEEN, "| keypoints and pose | {:.2f} | {:.1f} | {:.2f} |", "ekf", "metrics",
+     "table1_keypoints_and_pose_3d_cm table1_keypoints_and_pose_2d_px table1_keypoints_and_pose_update_ms"),
+    (SEEN, "drifts by {:.1f} cm and {:.0f} deg in a second, with keypoints by {:.1f} cm and {:.0f} deg", "ekf",
+     "metrics", "by_vertices_drift_cm by_vertices_drift_deg by_keypoints_drift_cm by_keypoints_drift_deg"),
+    (SEEN, "| {:.2f} ({:.2f}), {:.2f} ({:.2f}); {:.2f}, {:.2f} |", "perceive", "metrics",
+     "hand_ap hand_ap_tracked object_ap object_ap_tracked hand_mask_iou object_mask_iou"),
+    (BENCH, "| {:.2f}, {:.2f}; {:.2f}, {:.2f}; {:.2f}; {:.2f} | - |", "perceive", "metrics",
+     "hand_ap hand_ap_tracked object_ap object_ap_tracked hand_mask_iou object_mask_iou"),
+    (BENCH, "(one: {:.0f}); mpjpe_e2e_mm | {:.0f}; {:.1f} | 30; 12 |", "perceive", "metrics",
+     "e2e_fps_one_core e2e_fps mpjpe_e2e_mm"),
+    (BENCH, "{:.3f} ({:.3f}) | 0.95 |", "objectpose", "metrics", "add_01d add_s_005d"),
+    (BENCH, "fwd_bwd_ms_p50 (peer_ms_p50) | {:.2f} ({:.1f}) | 1.2 |", "raster", "metrics",
+     "fwd_bwd_ms_p50 peer_ms_p50"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("page, sentence, name, metrics", SENTENCES, ids=[f"{s[0]}-{s[3][0]}" for s in SENTENCES])
-def test_a_page_has_the_figures_of_the_result_that_it_reports(page, sentence, name, metrics):
-    assert sentence.format(*(figure(name, f"metrics {metric}") for metric in metrics)) in words(page)
-
-
-def perturbed(row: dict[str, Any]) -> str:
-    """Strict perturbed success with its interval."""
-    return "{:.2f} ({:.2f} to {:.2f})".format(row["perturbed"], *row["perturbed_interval"])
-
-
-def lenient(row: dict[str, Any]) -> str:
-    """Success at DexTrack's two thresholds."""
-    return f"{row['success_10cm_20deg']:.2f} / {row['success_10cm_40deg']:.2f}"
-
-
-def test_the_margins_over_ppo_are_those_of_one_run():
-    rows, page = result(PPO)["controllers"], words("docs/learning.md")
-    assert f"strict perturbed {perturbed(rows['tracking'])}" in page
-    for name, other in (("margin_points", "tracking"), ("margin_points_over_omnigrasp", "omnigrasp")):
-        points, (low, high) = figure(PPO, f"metrics {name}"), figure(PPO, f"interval_points {other}")
-        assert points == pytest.approx(100 * (rows["planned"]["perturbed"] - rows[other]["perturbed"]), abs=0.1)
-        assert f"({low:.0f} to {high:.0f}" in page and f"{points:.0f} points" in page
-        assert f"{points:.0f} ({low:.0f} to {high:.0f})" in words("benchmarks/README.md")
-
-
-def test_the_fitted_prior_on_the_test_split_is_the_one_in_the_results():
-    planned, tries = result(PRIOR)["controllers"]["planned"], np.array([*result(PRIOR)["tries_by_clip"].values()])
-    at = "; ".join(f"{((tries > 0) & (tries <= count)).mean():.2f}" for count in (8, 24))
-    row = f"{planned['success_strict']:.2f} | {perturbed(planned)} | {at} | {planned['refused']:.2f}"
-    assert f"| `planned`, `gaussian` | {row} |" in words("docs/planning.md")
-
-
-def test_a_camera_with_planned_counts_a_run_that_was_interrupted_as_no_success():
-    clips = [clip for clip in result(CAMERA)["clips"].values() if "sim, truth, planned" in clip]
-    seen = sum(clip.get("sim-wire, camera, planned", {}).get("success", False) for clip in clips)
-    assert f"{len(clips)} of {len(clips)}; {seen} of {len(clips)}" in words("benchmarks/README.md")
-
-
-@pytest.mark.parametrize("k", range(15))
-def test_the_scaling_table_is_the_measured_one(k):
-    row = result(SCALING)["rows"][k]
-    how, count = row["row"].rsplit("-", 1)
-    label = f"| labels `{how}` {count}" if how in ("replay", "plans", "at-once") else f"| {how} {count}"
-    line = next(line for line in (ROOT / "docs/policy.md").read_text().splitlines() if line.startswith(label))
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[1] == f"{row['clips']}; {row['variations']}; {row['objects']}"
-    minutes = (row["seconds_mining"] + row["seconds_training"]) / 60
-    assert cells[2] == f"{row['control_steps'] / 1e6:.2f}; {minutes:.0f}"
-    told = [float(cell.split()[0]) for cell in cells[3:]]
-    held, test = row["held-out"], row["test"]
-    measured = [held["perturbed"], held["over_replay"], test["perturbed"], test["over_replay"], test["success_strict"]]
-    assert told == pytest.approx(measured, abs=0.0051)
-
-
-def test_planned_beside_ppo_is_the_run_of_that_afternoon():
-    rows, page = result(PPO)["controllers"], words("docs/planning.md")
-    planned, replay = rows["planned"], rows["replay"]
-    assert f"`planned` had {planned['success_strict']:.2f} strict, {perturbed(planned)} strict perturbed" in page
-    assert f"{lenient(planned)} within 10 cm" in page
-    assert f"replay {replay['success_strict']:.2f}, {replay['perturbed']:.2f} and {lenient(replay)}" in page
+@pytest.mark.parametrize(("page", "words", "benchmark", "place", "names"), STATED)
+def test_a_stated_figure_is_the_latest_one_measured(page, words, benchmark, place, names):
+    latest = max((ROOT / "benchmarks/results").glob(f"*-{benchmark}.json"))
+    found: Any = json.loads(latest.read_text())
+    for key in place.split("/"):
+        found = found[key]
+    stated = words.format(*(found[name] for name in names.split()))
+    assert stated in " ".join((ROOT / page).read_text().split()), f"{page} does not say, of {latest.name}: {stated}"
