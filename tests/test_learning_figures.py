@@ -1,4 +1,4 @@
-"""Figures of planning and learning in README.md, docs/ and benchmarks/README.md are those of the files in benchmarks/results."""
+"""Figures of planning and learning in README.md, docs/ and benchmarks/README.md are those of benchmarks/results."""
 
 import json
 from functools import cache
