@@ -1,0 +1,57 @@
+"""Figures of perception and fitting in README.md, docs/ and benchmarks/README.md are those of the latest results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+START, BENCH, FIT, SEEN = "README.md", "benchmarks/README.md", "docs/fitting.md", "docs/perception.md"
+
+FEW, TWO = "rows/default (4 clips)/metrics", "rows/default, two views/metrics"
+ALL = "mpjpe_mm mpjpe_pa_mm t_err_mm r_err_deg penetration_mm contact_accuracy s_per_frame"
+ROW = "{:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.2f} | {:.1f} |"
+SEEN_BY = ("fingertips", "centre", "fingertips_and_centre")
+STATED = [  # page; its words with a place for each figure; benchmark; where the figures are in its results
+    (START, "within {:.1f} mm, {:.1f} mm and {:.1f} degrees in", "fit", "metrics", "mpjpe_mm t_err_mm r_err_deg"),
+    (FIT, "| fit_ms_p50; smooth_ms; fps | {:.1f}; {:.1f}; {:.0f} |", "fit", "metrics", "fit_ms_p50 smooth_ms fps"),
+    (BENCH, "{:.1f}; {:.1f}; {:.0f} | < 8; -; 60 |", "fit", "metrics", "fit_ms_p50 smooth_ms fps"),
+    (FIT, "apple_pass1 ({:.0f} degrees,", "fit", "by_clip/apple_pass1-20", "r_err_deg"),
+    (FIT, "knife_lift ({:.0f}, 21", "fit", "by_clip/knife_lift-7", "r_err_deg"),
+    (FIT, "in earlier versions and has {:.1f} now", "fit", "by_clip/mug_lift-24", "r_err_deg"),
+    (FIT, "instead of {:.1f}. ## Recipes", "fit", FEW, "fit_ms_p50"),
+    (FIT, "a frame takes {:.1f} ms instead of", "fit", TWO, "fit_ms_p50"),
+    (FIT, f"| handypriors | 19 x 60 | {ROW}", "fit-papers", "rows/handypriors/metrics", ALL),
+    (FIT, f"| homan | 23 x 60 | {ROW}", "fit-papers", "rows/homan/metrics", ALL),
+    (BENCH, "hand; object error lower | {:.2f}; {:.2f} |", "fit-papers", "metrics",
+     "homan_two_hands_paper_masks_hand_lower homan_two_hands_paper_masks_object_lower"),
+    (BENCH, "95 GRAB clips, white noise | update_ms_p50, CPU time | {:.2f} | 0.8 | | | error_ratio_best_sensor; "
+     "nees_in_band_fraction of hand, object | {:.2f};", "ekf", "metrics", "update_ms_p50 error_ratio_best_sensor"),
+    (BENCH, "37.3, 56) | {:.2f}; {:.1f} | 1.5; 15 |", "ekf", "metrics", "hidden_drift_cm hidden_drift_deg"),
+    (BENCH, "(HandyPriors 24; 27; 29) | {:.2f}; {:.2f}; {:.2f} |", "ekf", "metrics",
+     " ".join(f"table1_{what}_update_ms" for what in SEEN_BY)),
+    (SEEN, "| keypoints and pose | {:.2f} | {:.1f} | {:.2f} |", "ekf", "metrics",
+     "table1_keypoints_and_pose_3d_cm table1_keypoints_and_pose_2d_px table1_keypoints_and_pose_update_ms"),
+    (SEEN, "drifts by {:.1f} cm and {:.0f} deg in a second, with keypoints by {:.1f} cm and {:.0f} deg", "ekf",
+     "metrics", "by_vertices_drift_cm by_vertices_drift_deg by_keypoints_drift_cm by_keypoints_drift_deg"),
+    (SEEN, "| {:.2f} ({:.2f}), {:.2f} ({:.2f}); {:.2f}, {:.2f} |", "perceive", "metrics",
+     "hand_ap hand_ap_tracked object_ap object_ap_tracked hand_mask_iou object_mask_iou"),
+    (BENCH, "| {:.2f}, {:.2f}; {:.2f}, {:.2f}; {:.2f}; {:.2f} | - |", "perceive", "metrics",
+     "hand_ap hand_ap_tracked object_ap object_ap_tracked hand_mask_iou object_mask_iou"),
+    (BENCH, "(one: {:.0f}); mpjpe_e2e_mm | {:.0f}; {:.1f} | 30; 12 |", "perceive", "metrics",
+     "e2e_fps_one_core e2e_fps mpjpe_e2e_mm"),
+    (BENCH, "{:.3f} ({:.3f}) | 0.95 |", "objectpose", "metrics", "add_01d add_s_005d"),
+    (BENCH, "fwd_bwd_ms_p50 (peer_ms_p50) | {:.2f} ({:.1f}) | 1.2 |", "raster", "metrics",
+     "fwd_bwd_ms_p50 peer_ms_p50"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "words", "benchmark", "place", "names"), STATED)
+def test_a_stated_figure_is_the_latest_one_measured(page, words, benchmark, place, names):
+    latest = max((ROOT / "benchmarks/results").glob(f"*-{benchmark}.json"))
+    found: Any = json.loads(latest.read_text())
+    for key in place.split("/"):
+        found = found[key]
+    stated = words.format(*(found[name] for name in names.split()))
+    assert stated in " ".join((ROOT / page).read_text().split()), f"{page} does not say, of {latest.name}: {stated}"
