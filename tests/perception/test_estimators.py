@@ -27,9 +27,10 @@ from dexhot.perception.followed_masks import KnownMasks
 from dexhot.perception.hand_landmarks import LandmarkHands, _distinct, next_crop
 from dexhot.perception.hand_meshes import KeypointMesh, MeshRows, as_kept
 from dexhot.perception.object_track import RETRY, object_track
-from dexhot.perception.perceive import box_of, perceive
+from dexhot.perception.perceive import perceive
 from dexhot.perception.prompts import prompts_of
 from dexhot.perception.protocols import HandSighting, MeshSighting
+from dexhot.perception.sightings import box_of
 from dexhot.perception.weights import weights_dir
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
