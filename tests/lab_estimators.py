@@ -89,3 +89,10 @@ def masks():
 
 def poses(asset, camera):
     return LabPoses()
+
+
+def mesher():
+    return lambda color, mask: MESHES_OF_IMAGES.pop()(color, mask)
+
+
+MESHES_OF_IMAGES = []  # functions of color and mask, of the calls to come
