@@ -8,8 +8,9 @@ from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_quat
+from dexhot.geometry.triangles import vertex_normals
 from dexhot.humans.open_hand import open_hand
-from dexhot.humans.skin import HandPose, vertex_normals
+from dexhot.humans.skin import HandPose
 from dexhot.humans.zones import contact_zones
 from dexhot.objects.shapes import named_shape, shape_asset
 

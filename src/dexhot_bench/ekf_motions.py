@@ -50,6 +50,12 @@ class RealMotion:
         return first if first > 3 and self.time[first] + HIDDEN <= self.time[-1] else None
 
 
+def lifts(motions: list[RealMotion], most: int) -> list[RealMotion]:
+    """Those with a mesh whose object is lifted; at most `most`, evenly taken."""
+    found = [m for m in motions if m.object_name and m.lifted() is not None]
+    return found[:: max(1, len(found) // most)][:most]
+
+
 @dataclass
 class Sighted:
     """A frame's noisy observations; None where there is none."""

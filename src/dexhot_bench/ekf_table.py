@@ -23,7 +23,7 @@ from dexhot.metrics.pose_errors import chamfer
 from dexhot.objects.library import load_object
 from dexhot.tracking.hand_object_filter import HandObjectFilter
 from dexhot.tracking.observations import Observation, SeenCentre, SeenKeypoints
-from dexhot_bench.ekf_motions import POSITION, RealMotion, Sighted, sighted
+from dexhot_bench.ekf_motions import POSITION, RealMotion, Sighted, lifts, sighted
 
 PUBLISHED = {  # HandyPriors table I: 2D and 3D error ("cm", also of the image), runtime in s
     "fingertips": {"error_2d": 44.59, "error_3d_cm": 5.57, "seconds": 0.024},
@@ -39,8 +39,7 @@ CAMERA, AWAY = pinhole(640, 480, 42.0), 0.7  # m in front of the object where it
 
 def table(motions: list[RealMotion], clips: int) -> dict[str, Any]:
     """Metrics `table1_ROW_3d_cm`, `_2d_px` and `_update_ms`, medians over at most `clips` lifts."""
-    held = [m for m in motions if m.object_name and m.lifted() is not None]
-    held = held[:: max(1, len(held) // clips)][:clips]
+    held = lifts(motions, clips)
     out: dict[str, Any] = {"table1_clips": len(held)}
     for row in ROWS if held else ():
         found = np.array([follow_held(m, seed, row) for seed, m in enumerate(held)])

@@ -22,7 +22,7 @@ from dexhot.objects.volume import object_volume
 from dexhot.tracking.contact_dynamics import Carried, carry, skew
 from dexhot.tracking.hand_object_filter import HandObjectFilter, _State
 from dexhot.tracking.observations import Observation
-from dexhot_bench.ekf_motions import HIDDEN, RealMotion, pose_error, sighted
+from dexhot_bench.ekf_motions import HIDDEN, RealMotion, lifts, pose_error, sighted
 
 TOUCH = 0.006  # m; the fitted hand's keypoints are 2.4 mm off
 FEWEST = 6  # vertices in contact
@@ -104,8 +104,7 @@ class VertexFilter(HandObjectFilter):
 
 def beside(motions: list[RealMotion], clips: int) -> dict[str, Any]:
     """Median drift while hidden, and CPU time of a frame, of the same lifts with keypoints and with vertices."""
-    held = [m for m in motions if m.object_name and m.lifted() is not None]
-    held = held[:: max(1, len(held) // clips)][:clips]
+    held = lifts(motions, clips)
     rows = [hide(m, seed) for seed, m in enumerate(held)]
     found = [row for row in rows if row is not None]
     out: dict[str, Any] = {"contact_clips": len(found)}

@@ -24,8 +24,9 @@ from dexhot.geometry.distance_kernels import signed_distances
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, quat_angle, quat_to_matrix, rotvec_to_quat
+from dexhot.geometry.triangles import vertex_normals
 from dexhot.humans.body import NAMES, SkinnedBody, open_body
-from dexhot.humans.skin import HandPose, vertex_normals
+from dexhot.humans.skin import HandPose
 from dexhot.metrics.add_s import add_s
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object

@@ -10,6 +10,7 @@ from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.equivalents import nearest_equivalent, reduced_angle
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_angle
+from dexhot.geometry.triangles import face_areas
 from dexhot.metrics.add_s import add_s
 from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes
 from dexhot.objects.asset import ObjectAsset
@@ -146,9 +147,8 @@ def surface_distance(fit: RecordingFit, recording: Recording, truth: Truth, fram
     if not len(cloud):
         return 0.0
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
-    corners = placed[scene.model.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    facing = np.flatnonzero((normals * corners.mean(axis=1)).sum(axis=1) < 0.0)
+    normals, centres = face_areas(placed, scene.model.faces), placed[scene.model.faces].mean(axis=1)
+    facing = np.flatnonzero((normals * centres).sum(axis=1) < 0.0)
     squares = kernels.triangle_pairs(cloud, placed, scene.model.faces, facing, False, 1.0)[3]
     return float(np.sqrt(squares).mean())
 

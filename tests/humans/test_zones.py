@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from dexhot.geometry.triangles import vertex_normals
 from dexhot.humans.open_hand import open_hand
-from dexhot.humans.skin import DIGITS, JOINTS, HandPose, vertex_normals
+from dexhot.humans.skin import DIGITS, JOINTS, HandPose
 from dexhot.humans.zones import ZONES, contact_zones
 
 

@@ -308,7 +308,7 @@ def test_prompts_are_clicks_or_one_box_of_hands_and_object():
 def command(tmp_path, monkeypatch, capsys):
     """Runs `dexhot perceive` on the clip; gives the Evidence and the JSON."""
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None: clip())
+    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None, **_: clip())
     monkeypatch.setattr(library, "load_object", lambda name: ASSET)
 
     def run(**given):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import files
+from dexhot.data.disk import check_folder
 from dexhot.data.run import RUN_FILE, SCHEMA, VERSION
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError
@@ -175,9 +176,19 @@ def doubts(demonstration: Demonstration) -> list[str]:
     return found
 
 
-def require_new(record: str) -> None:
-    """Raise DexhotError if the folder to record to exists; "true" and "false" are not folders."""
-    if record not in ("true", "false") and Path(record).exists():
+def records(record: str, min_free: float) -> bool:
+    """Whether a run with record:=`record` ("true", "false" or a folder) is kept. Raises DexhotError, before the run's
+    inputs are loaded, where its folder exists or has less than `min_free` (GB) of room."""
+    if record == "false":
+        return False
+    _require_new(record)
+    check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", min_free)
+    return True
+
+
+def _require_new(record: str) -> None:
+    """Raise DexhotError if the folder to record to exists; "true" is not a folder."""
+    if record != "true" and Path(record).exists():
         raise DexhotError(
             f"{record} exists, and recordings are never overwritten: give a new folder, or none (named by time)."
         )
@@ -187,7 +198,7 @@ def new_run_folder(graph: str, name: str, record: str) -> Path:
     """A new folder: `record` itself, or for "true" one named after the time, in $DEXHOT_RUNS."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     base = runs_dir() / f"{stamp}-{graph}-{name.replace('/', '_')}" if record == "true" else Path(record)
-    require_new(record)
+    _require_new(record)
     folder, k = base, 1
     while folder.exists():
         k += 1

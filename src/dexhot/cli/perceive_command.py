@@ -33,6 +33,8 @@ class Args:
     """Estimator of the object's pose."""
     meshes: Annotated[str, shown("|".join((*MESHES, "MODULE:FUNCTION")))] = NONE
     """Coarse hand meshes, from which the recipes homan and handypriors start; none: they start from the keypoints."""
+    fovy: Annotated[float | None, shown("DEGREES")] = None
+    """A video, whose camera is unknown: its vertical field of view. Default: 45."""
     start: int = 0
     """First frame."""
     count: Annotated[int | None, shown("N")] = None
@@ -79,7 +81,7 @@ def run(args: Args) -> None:
     if args.bag and args.bag.exists():
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
     asset = load_object(args.object) if args.object else None
-    recording = open_recording(args.recording, args.start, args.count)
+    recording = open_recording(args.recording, args.start, args.count, fovy=args.fovy)
     boxed = any(name != "object" for name in prompts)
     hands = estimators.hands_of(args.hands, args.side, boxed)
     segmenter = estimators.segmenter_of(args.masks)

@@ -20,7 +20,9 @@ NAMES = ("wrist",) + tuple(
 )
 TIPS = (4, 8, 12, 16, 20)  # thumb, index, middle, ring, little
 BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2, tip - 1), range(tip - 3, tip + 1))]
+ACROSS = [(5, 9), (9, 13), (13, 17)]  # lines over the palm, from knuckle to knuckle
 WRIST, INDEX_MCP, MIDDLE_MCP, LITTLE_MCP = 0, 5, 9, 17
+OTHER_SIDE = {"right": "left", "left": "right"}
 PALM_LENGTH = (0.04, 0.15)  # m, wrist to middle MCP: from a child's to a very large hand
 UNITS = {1e-3: "millimetres", 1e-2: "centimetres", 0.0254: "inches"}  # factor to m
 

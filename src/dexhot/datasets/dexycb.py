@@ -56,7 +56,6 @@ OBJECTS = {
 }  # fmt: skip
 SEQUENCES = 100  # of a subject, in the order of their names: five of each object
 HAND_LABEL = 255
-SETUPS = ("s0", "s1", "s2", "s3")
 TERMS = """\
 DexYCB (Chao et al., CVPR 2021, https://dex-ycb.github.io) is under CC BY-NC 4.0: not for commercial use, and its paper
 must be cited. Its object models are the YCB objects' (CC BY 4.0). You download it yourself; dexhot reads your copy."""

@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dexhot.data.keypoints import wrist_pose
+from dexhot.data.keypoints import OTHER_SIDE, wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.geometry.poses import make_pose
 from dexhot.humans.skin import MIRRORED_POINT, HandPose
 
 SUFFIX = "-mirrored"  # of the object's and the clip's name
 MIRRORED_QUAT = np.array([1.0, 1.0, -1.0, -1.0])
-OTHER = {"right": "left", "left": "right"}
 
 
 def mirrored_clip(clip: HandObjectTrajectory) -> HandObjectTrajectory:
@@ -23,7 +22,7 @@ def mirrored_clip(clip: HandObjectTrajectory) -> HandObjectTrajectory:
     return replace(
         clip,
         name=clip.name + SUFFIX,
-        hands={OTHER[side]: _track(hand, OTHER[side]) for side, hand in clip.hands.items()},
+        hands={OTHER_SIDE[side]: _track(hand, OTHER_SIDE[side]) for side, hand in clip.hands.items()},
         object_name=clip.object_name + SUFFIX,
         object_pose=mirrored_pose(clip.object_pose),
         object_covariance=np.zeros((0, 6, 6)),

@@ -4,7 +4,7 @@
 or averages. Numbers of equations are those of TF-HOT unless another paper is named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 from dexhot.fitting import kernels
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene
 from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics
 
@@ -48,6 +49,18 @@ def by_all(views: Sequence[BatchView], terms: Sequence[list[BatchTerm]]) -> list
     """The terms of what is seen, those of each camera in its frame."""
     first, *others = terms
     return first + [FromCamera(view.at, view.small, own) for view, own in zip(views[1:], others) if view.at is not None]
+
+
+def by_recipe(
+    recipe: Recipe,
+    views: Sequence[BatchView],
+    seen: Sequence[Mapping[str, Callable[..., BatchTerm]]],
+    kinds: Mapping[str, Callable[..., BatchTerm]],
+) -> list[BatchTerm]:
+    """The recipe's terms with its settings: of what is seen by each camera (`seen`, the makers by the term's name), and
+    the rest once (`kinds`)."""
+    of_views = [[own[name](**row) for name, row in recipe.terms.items() if name in own] for own in seen]
+    return by_all(views, of_views) + [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
 
 
 def pixel_slopes(points: np.ndarray, fx: float, fy: float) -> np.ndarray:

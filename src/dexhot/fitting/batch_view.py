@@ -61,6 +61,13 @@ class BatchView:
         return found
 
 
+def coverage_overlap(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(B,) intersection over union of masks (B, H, W) or (1, H, W), each pixel the fraction that is covered."""
+    union = np.maximum(drawn, seen).sum(axis=(1, 2))
+    found: np.ndarray = np.minimum(drawn, seen).sum(axis=(1, 2)) / np.maximum(union, 1e-9)
+    return found
+
+
 def views_of(
     sights: Sequence[RecordedView], sides: list[str], pixels: int, around: Sequence[str] = ()
 ) -> list[BatchView]:

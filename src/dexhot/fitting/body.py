@@ -21,7 +21,7 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, GivenSurface, Unknowns, by_6d
 from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
-from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.batch_view import BatchView, coverage_overlap, view_of
 from dexhot.fitting.contact_terms import BatchPenetration
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.recording_fit import without_depth
@@ -150,7 +150,8 @@ def fit_body(
         np.stack([make_pose(scene.origin(b), matrix_to_quat(scene.rotation[b])) for b in range(len(start))]),
     )
     drawn = scene.drawn().mask
-    human, thing = (overlap(drawn, view, RASTER_LABELS[name]) for name in (SIDE, "object"))
+    labels = (RASTER_LABELS[name] for name in (SIDE, "object"))
+    human, thing = (coverage_overlap(drawn[..., label], view.masks[..., label]) for label in labels)
     return BodyFit(found, human, thing, losses)
 
 
@@ -231,14 +232,6 @@ def mean_color(view: BatchView, count: int) -> np.ndarray:
     covered: np.ndarray = np.asarray(view.masks[..., RASTER_LABELS["object"]] > 0.9)
     color = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
     return np.tile(color.astype(float), (count, 1))
-
-
-def overlap(drawn: np.ndarray, view: BatchView, channel: int) -> np.ndarray:
-    """(B,) intersection over union of the rendered (B, H, W, 4) and the seen masks of a label."""
-    a, b = drawn[..., channel], view.masks[..., channel]
-    union = np.maximum(a, b).sum(axis=(1, 2))
-    found: np.ndarray = np.minimum(a, b).sum(axis=(1, 2)) / np.maximum(union, 1e-9)
-    return found
 
 
 def perturbed_body(state: BodyState, solver: dict[str, float], count: int, rng: np.random.Generator) -> BodyState:

@@ -7,7 +7,7 @@ import numpy as np
 from dexhot.fitting import kernels
 from dexhot.fitting.batch import BatchScene
 from dexhot.fitting.batch_view import BatchView
-from dexhot.humans.skin import vertex_normals
+from dexhot.geometry.triangles import vertex_normals, vertex_normals_transposed
 
 THICK = 0.03  # m: how deep a point may be in a hand to count as inside
 SATURATED = 6.0  # reaches beyond which a vertex is no longer drawn: the slope is 1e-5 there
@@ -262,25 +262,6 @@ class KnownContact:
         goal[ids] = factor * self.normal_weight * wanted
         normals = vertex_normals(vertices, faces)
         value = factor * self.normal_weight * float((1.0 - (normals[ids] * wanted).sum(axis=1)).sum())
-        scene.hands[side].by_points[b, 16:] -= normals_transposed(vertices, faces, normals, goal)
+        scene.hands[side].by_points[b, 16:] -= vertex_normals_transposed(vertices, faces, normals, goal)
         scene.torque[b] -= np.cross(wanted, normals[ids]).sum(axis=0) * factor * self.normal_weight
         return value
-
-
-def normals_transposed(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Gradient of sum(goal . unit vertex normals) by the vertices (V, 3)."""
-    corners = vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    summed = np.zeros_like(vertices)
-    for c in range(3):
-        np.add.at(summed, faces[:, c], area)
-    length = np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-15)
-    by_sum = (goal - normals * (goal * normals).sum(axis=1, keepdims=True)) / length
-    by_area = by_sum[faces].sum(axis=1)
-    u, w = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    by_u, by_w = np.cross(w, by_area), np.cross(by_area, u)
-    out = np.zeros_like(vertices)
-    np.add.at(out, faces[:, 1], by_u)
-    np.add.at(out, faces[:, 2], by_w)
-    np.add.at(out, faces[:, 0], -by_u - by_w)
-    return out

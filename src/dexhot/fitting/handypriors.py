@@ -7,13 +7,14 @@ masks, and by contact and smoothness.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, merged
-from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_all
+from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_recipe
 from dexhot.fitting.batch_view import BatchView, view_of, views_of
 from dexhot.fitting.coarse_hand import coarse_hand
 from dexhot.fitting.contact_terms import BatchPenetration
@@ -59,17 +60,16 @@ def fit_handypriors(
 
 def terms_of(recipe: Recipe, views: Sequence[BatchView]) -> list[BatchTerm]:
     """What the recipe asks for: what is seen by every camera, physics once."""
-    seen: dict[str, Callable[..., BatchTerm]] = {"image": ObjectImage, "mask": MaskRendering}
+    seen: list[dict[str, Callable[..., BatchTerm]]] = [
+        {"image": partial(ObjectImage, view), "mask": partial(MaskRendering, view)} for view in views
+    ]
     kinds: dict[str, Callable[..., BatchTerm]] = {
         "sliding": Sliding,
         "penetration": BatchPenetration,
         "consistency": Consistency,
         "oscillation": Oscillation,
     }
-    found = by_all(
-        views, [[seen[name](view, **row) for name, row in recipe.terms.items() if name in seen] for view in views]
-    )
-    return found + [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
+    return by_recipe(recipe, views, seen, kinds)
 
 
 def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from dexhot.data.types import Evidence
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, merged
-from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D, by_all
+from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D, by_recipe
 from dexhot.fitting.batch_view import BatchView, views_of
 from dexhot.fitting.coarse_hand import coarse_hand, own_vertices
 from dexhot.fitting.contact_terms import Centroids, LocalContact, PairCollision, boxes_overlap
@@ -100,13 +100,8 @@ def terms_of(
         "local_contact": LocalContact,
         "collision": PairCollision,
     }
-    by_camera: list[list[BatchTerm]] = []
-    for view, close, pixels in zip(views, closes, seen):
-        own: dict[str, Callable[..., BatchTerm]] = {
-            "silhouette": partial(Silhouette, close),
-            "vertices_2d": partial(Vertices2D, view, pixels),
-        }
-        by_camera.append([own[name](**row) for name, row in recipe.terms.items() if name in own])
-    return by_all(closes, by_camera) + [
-        kinds[name](**row) for name, row in recipe.terms.items() if name in kinds and name not in left_out
+    own: list[dict[str, Callable[..., BatchTerm]]] = [
+        {"silhouette": partial(Silhouette, close), "vertices_2d": partial(Vertices2D, view, pixels)}
+        for view, close, pixels in zip(views, closes, seen)
     ]
+    return by_recipe(recipe, closes, own, {name: kind for name, kind in kinds.items() if name not in left_out})

@@ -38,10 +38,8 @@ def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray
     was measured; 1 at best."""
     cloud = some(view.object_cloud, POINTS) if cloud is None else cloud
     R, t = placed
-    local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
-    kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
     outside = _impossible(view, model.samples[::2] @ R.T + t)
-    return float((np.abs(off) < NEAR).mean() - OUTSIDE * outside)
+    return float((np.abs(_distances(model, cloud, placed)) < NEAR).mean() - OUTSIDE * outside)
 
 
 def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
@@ -50,12 +48,17 @@ def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
     Finer than the score: a handle on the wrong side is a few percent of the cloud.
     """
     R, t = placed
-    cloud = view.object_cloud
-    local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
-    kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
-    square = np.minimum(off / MISFIT_SIGMA, 1e3) ** 2
+    square = np.minimum(_distances(model, view.object_cloud, placed) / MISFIT_SIGMA, 1e3) ** 2
     outside = _impossible(view, model.samples @ R.T + t)
     return float((square / (9.0 + square)).mean() + OUTSIDE * outside)
+
+
+def _distances(model: ObjectModel, cloud: np.ndarray, placed: Placed) -> np.ndarray:
+    """(N,) m, signed, of points (N, 3) from the surface."""
+    local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
+    R, t = placed
+    kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
+    return off
 
 
 def _impossible(view: FrameView, points: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 from dexhot.data.files import save_figure
 from dexhot.data.recording import Recording
 from dexhot.fitting.result import RecordingFit
+from dexhot.geometry.triangles import face_areas
 
 HAND, OBJECT = "#ffb000", "#2f9bff"
 MOMENTS = 4
@@ -39,9 +40,7 @@ def draw_overlay(fit: RecordingFit, recording: Recording, title: str, path: Path
 
 def _outline(axes: Any, vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray, colour: str) -> None:
     """Edges between a face that looks at the camera and one that does not."""
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    front = (normals * corners[:, 0]).sum(axis=1) < 0.0
+    front = (face_areas(vertices, faces) * vertices[faces[:, 0]]).sum(axis=1) < 0.0
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     unique, owner = np.unique(edges, axis=0, return_inverse=True)
     looking = np.bincount(owner.ravel(), weights=np.tile(front, 3), minlength=len(unique))

@@ -30,6 +30,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.recording_fit import without_depth
 from dexhot.fitting.scene import ObjectModel, thinned
 from dexhot.fitting.silhouette_search import search_object
+from dexhot.geometry import triangles
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, slerp
 from dexhot.robots.coupling import Coupled
@@ -94,9 +95,8 @@ class RobotSkin:
         self.order = [self.model.joint(name).qposadr[0] for name in hand.joint_names]
         parts = body_parts(self.model, np.flatnonzero(self.model.geom_group == VISUAL_GROUP), SECTIONS)
         self.parts = [(part.body, *thinned(part.vertices, part.faces)) for part in parts]
-        offsets = np.cumsum([0, *(len(vertices) for _, vertices, _ in self.parts)])
-        faces = np.concatenate([faces + offset for (_, _, faces), offset in zip(self.parts, offsets)])
-        self.surface = GivenSurface(int(offsets[-1]), np.ascontiguousarray(faces, np.int64))
+        vertices, faces = triangles.merged([(vertices, faces) for _, vertices, faces in self.parts])
+        self.surface = GivenSurface(len(vertices), np.ascontiguousarray(faces, np.int64))
 
     def points(self, q: np.ndarray) -> np.ndarray:
         """(V, 3) m in the palm's frame, at q (n,) rad."""

@@ -14,7 +14,7 @@ from dexhot.errors import ClipError
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, Unknowns
 from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
-from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.batch_view import BatchView, coverage_overlap
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
@@ -117,9 +117,7 @@ def overlap(scene: BatchScene, view: BatchView) -> np.ndarray:
     free = 1.0 - view.masks[..., list(HAND_CHANNELS.values())].sum(axis=-1)
     drawn = free * scene.drawn("object").mask[..., RASTER_LABELS["object"]]
     seen = free * view.masks[..., RASTER_LABELS["object"]]
-    union = np.maximum(drawn, seen).sum(axis=(1, 2))
-    found: np.ndarray = np.minimum(drawn, seen).sum(axis=(1, 2)) / np.maximum(union, 1e-9)
-    return found
+    return coverage_overlap(drawn, seen)
 
 
 def place_by_box(bodies: Bodies, rotation: np.ndarray, box: np.ndarray, camera: Intrinsics) -> np.ndarray:

@@ -15,7 +15,15 @@ import numpy as np
 from dexhot.fitting import object_start
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, merged
-from dexhot.fitting.batch_terms import BatchTerm, CloudDistance, Joints2D, MaskRendering, SurfaceDistance, by_all
+from dexhot.fitting.batch_terms import (
+    BatchTerm,
+    CloudDistance,
+    Joints2D,
+    MaskRendering,
+    SurfaceDistance,
+    by_all,
+    by_recipe,
+)
 from dexhot.fitting.batch_view import BatchView, views_of
 from dexhot.fitting.contact_terms import BatchAttraction, BatchPenetration
 from dexhot.fitting.descent import loss_of
@@ -154,12 +162,15 @@ def terms_of(
 ) -> list[BatchTerm]:
     """What the recipe asks for in a frame, what is seen by every camera; `last` is the result of the frame before."""
     pads = [zone for name, zone in contact_zones(bodies.hands[side]).items() if name != "palm"]
-    seen: dict[str, Callable[..., BatchTerm]] = {
-        "joints_2d": Joints2D,
-        "render": MaskRendering,
-        "surface": SurfaceDistance,
-        "sdf": CloudDistance,
-    }
+    seen: list[dict[str, Callable[..., BatchTerm]]] = [
+        {
+            "joints_2d": partial(Joints2D, view),
+            "render": partial(MaskRendering, view),
+            "surface": partial(SurfaceDistance, view),
+            "sdf": partial(CloudDistance, view),
+        }
+        for view in views
+    ]
     kinds: dict[str, Callable[..., BatchTerm]] = {
         "penetration": BatchPenetration,
         "attraction": partial(BatchAttraction, {side: pads}),
@@ -167,7 +178,4 @@ def terms_of(
     }
     if last is not None:
         kinds["regularisation"] = partial(JointChange, {side: last.keypoints(side)[0]}, last.place[0])
-    found = by_all(
-        views, [[seen[name](view, **row) for name, row in recipe.terms.items() if name in seen] for view in views]
-    )
-    return found + [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
+    return by_recipe(recipe, views, seen, kinds)

@@ -1,4 +1,4 @@
-"""Boxes in images, (4,) x0 y0 x1 y1 px."""
+"""Boxes: in images, (4,) x0 y0 x1 y1 px, and in space."""
 
 import numpy as np
 
@@ -6,3 +6,18 @@ import numpy as np
 def box_around(pixels: np.ndarray) -> np.ndarray:
     """(4,) around pixels (N, 2), such as a hand's keypoints; NaN without any."""
     return np.concatenate([pixels.min(axis=0), pixels.max(axis=0)]) if len(pixels) else np.full(4, np.nan)
+
+
+def window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the part of an image with all that is True in `mask` (H, W), which is not empty, and `margin`
+    px around it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+    )
+
+
+def corners_of(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(8, 3) corners of the box in space between the corners `low` and `high` (3,)."""
+    return np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])

@@ -8,6 +8,7 @@ import trimesh
 from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError, absent
+from dexhot.geometry.triangles import face_areas
 
 UNITS = {"mm": 0.001, "cm": 0.01, "in": 0.0254, "m": 1.0}  # in order of likelihood, for files without a unit
 METRES = (".glb", ".gltf")  # formats that specify metres
@@ -104,15 +105,15 @@ def surface_samples(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`count` points (N, 3) spread evenly by area, the outward normals there (N, 3) and the faces they lie on (N,)."""
     rng = np.random.default_rng(seed)
-    corners = np.asarray(vertices, float)[np.asarray(faces)]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # length: twice the area
+    vertices, faces = np.asarray(vertices, float), np.asarray(faces)
+    normals = face_areas(vertices, faces)
     length = np.linalg.norm(normals, axis=1)
     ends = np.cumsum(length)
     places = (np.arange(count) + rng.uniform(size=count)) / count * ends[-1]  # one in each of `count` equal areas
     face = np.minimum(np.searchsorted(ends, places, side="right"), np.flatnonzero(length)[-1])
     u, v = rng.uniform(size=(2, count))
     weights = np.stack([1 - np.sqrt(u), np.sqrt(u) * (1 - v), np.sqrt(u) * v], axis=1)
-    return np.einsum("nk,nkd->nd", weights, corners[face]), normals[face] / length[face, None], face
+    return np.einsum("nk,nkd->nd", weights, vertices[faces[face]]), normals[face] / length[face, None], face
 
 
 def volume(vertices: ArrayLike, faces: np.ndarray) -> float:

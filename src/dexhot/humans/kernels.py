@@ -24,18 +24,24 @@ Binding = tuple[
 
 
 @njit(cache=True)
+def from_series(w: np.ndarray, a: float, b: float, out: np.ndarray) -> None:
+    """I + a [w] + b [w]^2 into `out` (3, 3), with the cross product's matrix [w] of w (3,)."""
+    x, y, z = w[0], w[1], w[2]
+    out[0, 0], out[0, 1], out[0, 2] = 1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
+    out[1, 0], out[1, 1], out[1, 2] = b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x
+    out[2, 0], out[2, 1], out[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
+
+
+@njit(cache=True)
 def exponential(w: np.ndarray, R: np.ndarray) -> None:
     """Rotation matrix of the rotation vector w (3,), into R (3, 3)."""
-    x, y, z = w[0], w[1], w[2]
-    square = x * x + y * y + z * z
+    square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
     if square < 1e-12:
         a, b = 1.0, 0.5
     else:
         angle = np.sqrt(square)
         a, b = np.sin(angle) / angle, (1.0 - np.cos(angle)) / square
-    R[0, 0], R[0, 1], R[0, 2] = 1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
-    R[1, 0], R[1, 1], R[1, 2] = b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x
-    R[2, 0], R[2, 1], R[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
+    from_series(w, a, b, R)
 
 
 @njit(cache=True)
@@ -52,16 +58,13 @@ def logarithm(R: np.ndarray) -> np.ndarray:
 @njit(cache=True)
 def right_jacobian(w: np.ndarray, J: np.ndarray) -> None:
     """Right Jacobian of SO(3) at the rotation vector w (3,), into J (3, 3): exp(w + dw) = exp(w) exp(J dw)."""
-    x, y, z = w[0], w[1], w[2]
-    square = x * x + y * y + z * z
+    square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
     if square < 1e-10:
         a, b = -0.5, 1.0 / 6.0
     else:
         angle = np.sqrt(square)
         a, b = -(1.0 - np.cos(angle)) / square, (angle - np.sin(angle)) / (square * angle)
-    J[0, 0], J[0, 1], J[0, 2] = 1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
-    J[1, 0], J[1, 1], J[1, 2] = b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x
-    J[2, 0], J[2, 1], J[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
+    from_series(w, a, b, J)
 
 
 @njit(cache=True)

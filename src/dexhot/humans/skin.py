@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.geometry.rotations import (
-    matrix_from_6d,
     matrix_to_quat,
     quat_to_matrix,
     quat_to_rotvec,
@@ -109,12 +108,6 @@ class HandPose:
         """(51,) rotation vector of the wrist, translation, 45 finger angles: MANO's pose and trans in this order."""
         x = np.asarray(x, float)
         return cls(quat_to_matrix(rotvec_to_quat(x[:3])), x[3:6].copy(), x[6:POSE_SIZE].reshape(15, 3).copy())
-
-    @classmethod
-    def from_6d(cls, rotations: ArrayLike, translation: ArrayLike) -> "HandPose":
-        """(16, 6) continuous rotations (Zhou et al. 2019) of wrist and fingers, translation (3,)."""
-        R = matrix_from_6d(rotations)
-        return cls(R[0], np.array(translation, float), quat_to_rotvec(matrix_to_quat(R[1:])))
 
     def vector(self) -> np.ndarray:
         """(51,), the inverse of `from_vector`."""
@@ -393,14 +386,3 @@ def strongest_bones(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     bones = np.argsort(-weights, axis=1, kind="stable")[:, :4].astype(np.int64)
     strongest = np.take_along_axis(weights, bones, axis=1)
     return bones, strongest / strongest.sum(axis=1, keepdims=True)
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) outward unit normals, weighted by area."""
-    corners = vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], area)
-    unit: np.ndarray = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
-    return unit

@@ -7,7 +7,8 @@ tips of index and middle finger in the prior's mean pose.
 
 import numpy as np
 
-from dexhot.humans.skin import DIGITS, HandPose, SkinnedHand, vertex_normals
+from dexhot.geometry.triangles import vertex_normals
+from dexhot.humans.skin import DIGITS, HandPose, SkinnedHand
 
 ZONES = (*DIGITS, "palm")
 FROM = 0.45  # fraction of the distal phalanx at which its zone begins

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.errors import MissingExtraError
 from dexhot.perception.images import crop
 from dexhot.perception.protocols import HandSighting
@@ -172,7 +173,7 @@ def _distinct(sightings: list[HandSighting], known: list[str]) -> list[HandSight
         return sightings
     order = sorted((0, 1), key=lambda k: (bool(known[k]), abs(sightings[k].right_score - 0.5)), reverse=True)
     first, second = (sightings[k] for k in order)
-    other = "left" if first.side == "right" else "right"
+    other = OTHER_SIDE[first.side]
     return [first, HandSighting(other, second.pixels, second.confidence, second.right_score, second.relative_depth)]
 
 

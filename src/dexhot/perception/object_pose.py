@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from dexhot.errors import MeshError
+from dexhot.geometry.boxes import window
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
@@ -25,6 +26,7 @@ VIEWS, TURNS = 42, 8  # of the view sphere, and about the optical axis
 STAGES = ((120, 6, 0.25, 0.10, 200), (250, 8, 0.10, 0.04, 64), (400, 12, 0.05, 0.02, 1))  # points, iterations, reach
 # from and to in diameters, survivors
 FINE, OUTSIDE = 0.35, 3.0  # of the noise, the last choice's; px from mask and hand beyond which no surface can be
+MEASURED = 60  # px: distances from a mask are computed up to this far alone, beyond it they all count as this
 LEAST = 30  # points with depth that registration and tracking need
 SILHOUETTE = 0.5  # weight of the silhouette against the points
 LOST = 0.45  # confidence below which the object is not where it is said to be
@@ -320,14 +322,8 @@ class DepthObjectPose:
 
 
 def _outside(mask: np.ndarray) -> np.ndarray:
-    """(H, W) px to the nearest pixel of the mask, 0 in it."""
-    found = np.zeros(mask.shape, np.float32)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    margin = 60
-    box = (
-        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
-    )
-    found[:] = margin
+    """(H, W) px to the nearest pixel of the mask, 0 in it, at most MEASURED."""
+    found = np.full(mask.shape, MEASURED, np.float32)
+    box = window(mask, MEASURED)
     found[box] = distance_transform_edt(~mask[box])
     return found

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dexhot.geometry.boxes import window
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
 from dexhot.objects.asset import ObjectAsset
@@ -70,10 +71,7 @@ class ObjectTrack:
         if color is None or not look.distinct or not len(rows):
             return mask
         margin = max(2, round(BAND * float(np.hypot(len(rows), len(columns)))))
-        box = (
-            slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-            slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
-        )
+        box = window(mask, margin)
         its, near = look.probability(color[box]), mask_kernels.dilate(mask[box], margin, True)
         if hidden.any() and look.match(color, hidden) > OTHERS:
             near &= ~hidden[box]

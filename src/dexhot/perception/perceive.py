@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
@@ -240,7 +241,7 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
     """Add what a user should know to `seen.notes`. Raises DexhotError for a recording that shows nothing asked for."""
     found = sum(seen.hand_frames.values())
     if looked and side in LABEL and seen.other_hands > WRONG_SIDE * (found + seen.other_hands):
-        other = "left" if side == "right" else "right"
+        other = OTHER_SIDE[side]
         raise DexhotError(
             f"{name}: the hand looks like a {other} one in {seen.other_hands} of {found + seen.other_hands} sightings, "
             f"but --side {side} was asked for; use --side {other}, or check whether the images are mirrored."

@@ -8,6 +8,7 @@ from scipy.ndimage import minimum_filter
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
 from dexhot.geometry.raster.rasterizer import Rasterizer
+from dexhot.geometry.triangles import merged
 from dexhot.perception.object_pose import noise_at
 from dexhot.robots.arm import FR3_JOINTS, arm_hand_spec
 from dexhot.robots.coupling import Coupled
@@ -29,12 +30,8 @@ class RobotMask:
         self.data, self.coupled = mujoco.MjData(self.model), Coupled(self.model)
         self.order = [self.model.joint(name).qposadr[0] for name in (*FR3_JOINTS, *hand.joint_names)]
         self.parts = body_parts(self.model, np.flatnonzero(self.model.geom_group == VISUAL_GROUP), SECTIONS)
-        faces, count = [], 0
-        for part in self.parts:
-            faces.append(part.faces + count)
-            count += len(part.vertices)
-        stacked = np.concatenate(faces)
-        self.raster = Rasterizer(camera, stacked, np.full(len(stacked), RIGHT))
+        _, faces = merged([(part.vertices, part.faces) for part in self.parts])
+        self.raster = Rasterizer(camera, faces, np.full(len(faces), RIGHT))
         self.camera, self.camera_T_world = camera, inverse(world_T_camera)
 
     def points(self, q: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ and wrist frame and keypoints agree within 0.05 degrees. Repairable errors are r
 
 import numpy as np
 
-from dexhot.data.keypoints import NAMES, TIPS, UNITS, WRIST, check_size, wrist_pose
+from dexhot.data.keypoints import NAMES, OTHER_SIDE, TIPS, UNITS, WRIST, check_size, wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
 from dexhot.geometry.flips import flips
@@ -81,7 +81,7 @@ def check_wrist(hand: HandTrack, side: str) -> None:
         )
     tips = quat_rotate(quat_conjugate(expected[:, None, 3:]), hand.keypoints[:, TIPS] - expected[:, None, :3])
     if tips[..., 2].mean() > BACKWARD:
-        other = "left" if side == "right" else "right"
+        other = OTHER_SIDE[side]
         raise ClipError(
             f"hands.{side}: its fingertips bend to the back of the hand by {1e3 * tips[..., 2].mean():.0f} mm on "
             f"average: these are keypoints of a {other} hand, or mirrored ones."

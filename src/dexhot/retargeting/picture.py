@@ -8,7 +8,7 @@ import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from dexhot.data.files import save_figure
-from dexhot.data.keypoints import BONES
+from dexhot.data.keypoints import ACROSS, BONES
 from dexhot.data.types import RATE, HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_to_matrix
@@ -17,7 +17,6 @@ from dexhot.retargeting.resampling import resample
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
-KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 AXIS = 0.05  # m, drawn length of a frame's axes
 AXES = ("#d62728", "#2ca02c", "#1f77b4")  # x, y, z
 HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
@@ -62,7 +61,7 @@ def draw(
 
 def _draw_moment(axes: Any, human: np.ndarray, R_wrist: np.ndarray, model: HandModel, palm: np.ndarray) -> None:
     axes.add_collection3d(
-        Line3DCollection([human[list(bone)] for bone in (*BONES, *KNUCKLES)], colors=HUMAN, linewidths=1.5)
+        Line3DCollection([human[list(bone)] for bone in (*BONES, *ACROSS)], colors=HUMAN, linewidths=1.5)
     )
     axes.scatter(*human.T, s=8, color=HUMAN)
     tips = model.points()[: model.tips]

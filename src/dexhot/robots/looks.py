@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from dexhot.geometry.poses import compose, make_pose, transform
+from dexhot.geometry.triangles import merged
 from dexhot.robots.model import Primitive
 
 Mesh = tuple[np.ndarray, np.ndarray]  # vertices (V, 3) m, faces (F, 3), outward
@@ -105,13 +106,6 @@ def hull_mesh(points: np.ndarray) -> Mesh:
     faces = np.where(inward[:, None], faces[:, ::-1], faces)
     used, renumbered = np.unique(faces, return_inverse=True)
     return points[used], renumbered.reshape(faces.shape)
-
-
-def merged(meshes: list[Mesh]) -> Mesh:
-    """All meshes as one."""
-    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
-    faces = [faces + offset for (_, faces), offset in zip(meshes, offsets)]
-    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)
 
 
 def plain_shapes(shape: Primitive) -> list[Primitive]:

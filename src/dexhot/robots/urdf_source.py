@@ -14,9 +14,9 @@ import numpy as np
 
 from dexhot.errors import FileFormatError
 from dexhot.robots.ros_paths import locate
+from dexhot.robots.urdf_tree import HINGES
 
 NATIVE = (".obj", ".stl", ".msh")  # read by MuJoCo itself
-HINGES = ("revolute", "continuous")
 BINARY_STL = 84, 50  # bytes of a binary STL: header and count, each triangle
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import trimesh
 
 from dexhot.geometry.poses import make_pose, transform
+from dexhot.geometry.triangles import merged
 
 Geom = mujoco.mjtGeom
 Rgba = tuple[float, float, float, float]
@@ -35,7 +36,7 @@ def body_parts(model: mujoco.MjModel, geoms: np.ndarray, sections: int = 32) -> 
         smooth = Geom(model.geom_type[geom]) != Geom.mjGEOM_BOX
         key = (int(model.geom_bodyid[geom]), geom_rgba(model, int(geom)), smooth)
         groups.setdefault(key, []).append((placed, faces))
-    return [BodyMesh(body, rgba, smooth, *_merge(meshes)) for (body, rgba, smooth), meshes in groups.items()]
+    return [BodyMesh(body, rgba, smooth, *merged(meshes)) for (body, rgba, smooth), meshes in groups.items()]
 
 
 def geom_mesh(model: mujoco.MjModel, geom: int, sections: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +68,3 @@ def geom_rgba(model: mujoco.MjModel, geom: int) -> Rgba:
     material = model.geom_matid[geom]
     r, g, b, a = map(float, model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom])
     return r, g, b, a
-
-
-def _merge(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
-    faces = [faces + offset for (_, faces), offset in zip(meshes, offsets)]
-    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dexhot.data.keypoints import wrist_pose
+from dexhot.data.keypoints import OTHER_SIDE, wrist_pose
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
 from dexhot.geometry.meshes import surface_samples
@@ -16,7 +16,6 @@ from dexhot.objects.asset import ObjectAsset
 ALIKE = 0.002  # m: largest 95th percentile of the distance between an object and its mirror image
 SAMPLES = 1500
 WORLD = np.array([1.0, -1.0, 1.0])  # the world is mirrored in y
-OTHER = {"right": "left", "left": "right"}
 
 
 def one_side(clip: HandObjectTrajectory, asset: ObjectAsset, side: str) -> HandObjectTrajectory:
@@ -36,7 +35,7 @@ def mirrored(clip: HandObjectTrajectory, asset: ObjectAsset) -> HandObjectTrajec
     hands = {}
     for side, track in clip.hands.items():
         points = track.keypoints * WORLD
-        other = OTHER[side]
+        other = OTHER_SIDE[side]
         hands[other] = replace(
             track, keypoints=points, wrist_pose=wrist_pose(points, other), parameters=np.zeros((0, 0)), model="",
             keypoint_covariance=np.zeros((0, 21, 3, 3)),

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from dexhot.geometry.triangles import vertex_normals
 from dexhot.humans.open_hand import open_hand
-from dexhot.humans.skin import DIGITS, JOINTS, PARENTS, PosedHand, SkinnedHand, vertex_normals
+from dexhot.humans.skin import DIGITS, JOINTS, PARENTS, PosedHand, SkinnedHand
 
 SHAPE_SIGMA = 0.6  # standard deviations of the shape's components around `shape`
 BONE_RANGE = 0.04  # largest relative change of a bone's length

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from dexhot.data.types import Reference
+from dexhot.geometry.boxes import corners_of
 from dexhot.geometry.cameras import Intrinsics, pinhole
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.poses import compose, inverse, transform
@@ -41,7 +42,7 @@ def rig_view(reference: Reference, hand: RobotHand, asset: ObjectAsset) -> np.nd
     frames = np.linspace(0, len(reference.q) - 1, MOMENTS).astype(int)
     poses = reference.object_pose[frames]
     low, high = asset.vertices.min(axis=0) - 0.5 * GRIPPED, asset.vertices.max(axis=0) + 0.5 * GRIPPED
-    corners = np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+    corners = corners_of(low, high)
     points = np.stack([transform(pose, corners) for pose in poses])
     centre = 0.5 * (points.reshape(-1, 3).min(axis=0) + points.reshape(-1, 3).max(axis=0))
     camera = rig_camera(*COARSE)

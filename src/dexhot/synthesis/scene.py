@@ -10,7 +10,8 @@ from dexhot.data.labels import LABELS
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.humans.skin import DIGITS, HandPose, vertex_normals
+from dexhot.geometry.triangles import face_areas, vertex_normals
+from dexhot.humans.skin import DIGITS, HandPose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.renderer import new_renderer
 from dexhot.synthesis.person import Person, arm_faces, forearm, forearm_away
@@ -238,8 +239,7 @@ def _material(spec: mujoco.MjSpec, name: str, pixels: np.ndarray, specular: floa
 def _soup(asset: ObjectAsset) -> tuple[np.ndarray, np.ndarray]:
     """(3 F, 3) corners of the object's triangles and their normals, smooth across edges that are no crease."""
     faces = asset.faces
-    corners = asset.vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = face_areas(asset.vertices, faces)
     unit = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-15)
     _, place = np.unique(np.round(asset.vertices, 6), axis=0, return_inverse=True)
     at = place.ravel()[faces].ravel()  # scans repeat vertices along seams
@@ -254,7 +254,7 @@ def _soup(asset: ObjectAsset) -> tuple[np.ndarray, np.ndarray]:
         smooth = (shift < count) & ((unit[mine] * unit[theirs]).sum(axis=1) > CREASE)
         normals[order[smooth]] += area[theirs[smooth]]
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return corners.reshape(-1, 3), normals / np.maximum(length, 1e-15)
+    return asset.vertices[faces].reshape(-1, 3), normals / np.maximum(length, 1e-15)
 
 
 def _planar(corners: np.ndarray) -> np.ndarray:

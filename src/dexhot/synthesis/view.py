@@ -12,7 +12,7 @@ from dexhot.synthesis.motion import PhysicalMotion
 from dexhot.synthesis.scene import SceneRenderer
 
 NEAREST, FARTHEST, STEP = 0.5, 0.9, 0.02  # m
-HEIGHTS = (20.0, 55.0)  # degrees above the table
+HEIGHTS = (20.0, 55.0)  # degrees of the camera above the horizontal through what it looks at
 SPARE = 0.3  # largest fraction of the way from the nearest distance to the farthest that is taken
 CANDIDATES, MOMENTS = 16, 3
 BORDER = 0.04  # fraction of the picture's height, kept free

@@ -4,13 +4,12 @@ robot."""
 import mujoco
 import numpy as np
 
-from dexhot.data.keypoints import BONES
+from dexhot.data.keypoints import ACROSS, BONES
 from dexhot.datasets.source_clip import HumanMotion
 from dexhot.simulation.renderer import new_renderer
 from dexhot.simulation.scene import object_scene
 from dexhot.view.render import Painter, brighten
 
-KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 BONE, JOINT = 0.0045, 0.0065  # m, radii
 PALM_RGB = (0.45, 0.49, 0.55)
 # thumb, index, middle, ring, little; the colour-blind-safe palette of Okabe and Ito; as in report.css
@@ -52,8 +51,8 @@ class HumanPainter:
 def add_skeleton(scene: mujoco.MjvScene, keypoints: np.ndarray) -> None:
     """Append bones and joints of a hand, keypoints (21, 3), to `scene`."""
     capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
-    for a, b in (*KNUCKLES, *BONES):
-        colour = PALM_RGB if (a, b) in KNUCKLES else colour_of(b)
+    for a, b in (*ACROSS, *BONES):
+        colour = PALM_RGB if (a, b) in ACROSS else colour_of(b)
         mujoco.mjv_connector(_add_geom(scene, colour), capsule, BONE, keypoints[a], keypoints[b])
     for k, point in enumerate(keypoints):
         geom = _add_geom(scene, colour_of(k))

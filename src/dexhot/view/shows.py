@@ -11,6 +11,7 @@ from dexhot.data.keypoints import BONES
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference, Rollout
 from dexhot.datasets.source_clip import HumanMotion, human_motion
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.geometry.boxes import corners_of
 from dexhot.geometry.poses import make_pose, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.objects.asset import ObjectAsset
@@ -236,7 +237,7 @@ def near(object_pose: np.ndarray, hand: np.ndarray) -> np.ndarray:
 def moved(asset: ObjectAsset, poses: np.ndarray) -> np.ndarray:
     """(10 * 8, 3) corners of the object's bounding box at ten moments of its motion `poses` (T, 7)."""
     low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
-    corners = np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+    corners = corners_of(low, high)
     moments = np.linspace(0, len(poses) - 1, 10).astype(int)
     return np.concatenate([transform(poses[k], corners) for k in moments])
 

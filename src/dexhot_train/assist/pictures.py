@@ -14,10 +14,9 @@ from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.live import LiveEyes
 from dexhot.synthesis.person import draw_person
 from dexhot.synthesis.scene import SceneRenderer, draw_look
-from dexhot.synthesis.view import place
+from dexhot.synthesis.view import HEIGHTS, place
 
 CAMERA = pinhole(640, 480, 42.0)
-HEIGHTS = (20.0, 55.0)  # degrees, of the virtual camera above the hand
 SIDES = 8  # random ones that are compared
 TABLE = -0.8  # m: far below the hand, which is in mid-air
 SIGMA = 0.003  # m, of the keypoints that a person's hand is fitted to

@@ -58,9 +58,6 @@ class PPOOptions:
         return -(-steps // (worlds * self.steps))
 
 
-PAPER_ASSIST = {"hidden": (64, 64), "fixed_std": True, "discriminator_hidden": (64, 64)}  # residual hand agent, IV
-
-
 @dataclass
 class Experience:
     """An iteration's transitions: (T, N, ...) while it is collected, flat (T N, ...) in the update."""

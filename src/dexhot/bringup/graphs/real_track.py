@@ -5,11 +5,9 @@ from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
 from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_hand, check_rig, rig_processes
-from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
-from dexhot.data.disk import check_folder
+from dexhot.bringup.run_folder import Task, load_task, new_run_folder, records, write_description, write_run
 from dexhot.errors import MissingExtraError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
-from dexhot.paths import runs_dir
 from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
@@ -115,10 +113,7 @@ def camera_place(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, where the nodes read them."""
     check_rig(arguments)
-    record, recorded = arguments["record"], arguments["record"] != "false"
-    if recorded:
-        require_new(record)
-        check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
+    recorded = records(arguments["record"], arguments["min_free"])
     task = load_task(*(arguments[name] for name in ("reference", "policy", "controller", "feedback")))
     check_hand(arguments["rig"], task.reference.hand)
     if arguments["profile"]:
@@ -131,7 +126,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the warnings above before you call /safety/start.")
     place = camera_place(arguments, task)
-    folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
+    folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     aside = () if arguments["perception"] == "camera" else ("rig_camera",)
     watched = [name for name in names if name not in (*UNWATCHED, *aside)]

@@ -9,14 +9,12 @@ from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, 
 from dexhot.bringup.graphs.real_track import PATIENT, UNWATCHED
 from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_hand, check_rig, rig_processes
 from dexhot.bringup.graphs.watch import CAMERA_NAMESPACE
-from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
-from dexhot.data.disk import check_folder
+from dexhot.bringup.run_folder import Task, load_task, new_run_folder, records, write_description, write_run
 from dexhot.data.files import save
 from dexhot.data.topics import COLOR, DEPTH, LABELS
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import MissingExtraError
 from dexhot.hardware.camera.source import KINDS, RUNNING, Mode, camera_source, has_depth
-from dexhot.paths import runs_dir
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
 
@@ -210,10 +208,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera and scene, and write the scene into the run's folder, where the nodes read it."""
     check_rig({"loop": False, "camera": False} | {k: arguments[k] for k in ("rig", "franka_host")})
     check_camera(arguments)
-    record, recorded = arguments["record"], arguments["record"] != "false"
-    if recorded:
-        require_new(record)
-        check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
+    recorded = records(arguments["record"], arguments["min_free"])
     if not 1.0 <= arguments["session"] <= 3600.0:
         raise GraphError(f"session must be 1 to 3600 s, not {arguments['session']:g}.")
     task = load_task(arguments["reference"], "", "kinematic").at_speed(1.0)
@@ -230,7 +225,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         check_agent_of(network.card, task.reference, motion, physics_of(task.reference))
         task = replace(task, policy=network.path)
     check_hand(arguments["rig"], task.reference.hand)
-    folder = new_run_folder("teleop", task.reference.name, record) if recorded else make_scratch()
+    folder = new_run_folder("teleop", task.reference.name, arguments["record"]) if recorded else make_scratch()
     write_run(folder, "teleop", arguments, task)
     names = [node.name for process in processes(arguments) for node in process.nodes]
     values: dict[str, Any] = {

@@ -87,7 +87,6 @@ class Rasterizer:
         self.labels: Any = wp.array(labels.astype(np.int32), dtype=int, device=device)
         self._no_colors = wp.empty((0, 0), dtype=wp.vec3, device=device)
         self._no_image = wp.empty((0, 0, 0), dtype=wp.vec3, device=device)
-        self._no_mask = wp.empty((0, 0, 0), dtype=wp.vec4, device=device)
 
     def forward(self, points: ArrayLike, colors: ArrayLike | None = None) -> Render:
         """Points (B, V, 3) m in the optical frame; colors (V, 3) or (B, V, 3), any unit: without them no image."""

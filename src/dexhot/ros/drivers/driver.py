@@ -23,7 +23,7 @@ from dexhot.safety.inputs import freshness
 from dexhot.safety.limits import Limits
 from dexhot.safety.machine import State
 
-WATCHDOG_RATE = 50.0  # Hz
+WATCHDOG_RATE, HEALTH_RATE = 50.0, 2.0  # Hz
 RETRY = 0.25  # s
 
 

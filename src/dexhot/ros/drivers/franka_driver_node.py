@@ -4,9 +4,7 @@ from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Device
 from dexhot.hardware.franka.arm import FrankaArm
 from dexhot.hardware.franka.settings import ArmSettings
-from dexhot.ros.drivers.driver import DriverNode
-
-HEALTH_RATE = 2.0  # Hz
+from dexhot.ros.drivers.driver import HEALTH_RATE, DriverNode
 
 
 class FrankaDriverNode(DriverNode):

@@ -8,10 +8,9 @@ from dexhot.hardware.devices import Device
 from dexhot.hardware.leap.hand import LeapHand
 from dexhot.hardware.leap.setup import HandSettings
 from dexhot.ros.core.diagnostics import MOTOR_TEMPERATURE
-from dexhot.ros.drivers.driver import DriverNode
+from dexhot.ros.drivers.driver import HEALTH_RATE, DriverNode
 
 PATIENT_TRIES = 10  # consecutive bad replies before the bus counts as failed
-HEALTH_RATE = 2.0  # Hz
 
 
 class LeapDriverNode(DriverNode):

@@ -18,6 +18,7 @@ from dexhot.control.assistance import Agent, AssistState
 from dexhot.control.teleop import Teleop, TeleopOptions
 from dexhot.control.teleop_input import HandLimits
 from dexhot.data.files import load
+from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.data.topics import (
     FRANKA_STATES,
     HAND_KEYPOINTS,
@@ -67,7 +68,7 @@ class TeleopNode(DexhotNode):
         self.target = self.advertise(JointState, TARGET, "command")
         self.correction = self.advertise(JointState, TELEOP_CORRECTION, "command")
         self.told = self.advertise(DiagnosticArray, TELEOP_STATE, "latched")
-        other = "left" if self.p.side == "right" else "right"
+        other = OTHER_SIDE[self.p.side]
         self.obey(JointState, LEAP_STATES, self.on_hand, "state")
         self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
