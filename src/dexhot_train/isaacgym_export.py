@@ -1,12 +1,13 @@
 """A folder from which Isaac Gym trains the tracking task: dexhot_isaacgym reads it under Python 3.8.
 
 task.npz has the arrays, task.json the numbers and names, hands/ and objects/ the URDFs with their meshes. Every number
-of the task comes from here: its other side computes with them only.
+of the task comes from here: its other side computes with them only. The card in task.json is that of the networks that
+are trained there (isaacgym_policy.py).
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,6 +28,8 @@ from dexhot.robots.kinematics.wrist import WRIST_BODIES
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.robots.urdf import RobotPart, fixed_axis_angles, to_urdf
 from dexhot.simulation.bodies import FAR, PLAY
+from dexhot.versions import versions
+from dexhot_train.task.card import task_card
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.randomisation import Randomisation
 from dexhot_train.task.simulators import Start
@@ -58,7 +61,9 @@ def export_isaacgym(clips: Sequence[TaskClip], folder: Path, options: TaskOption
         np.savez_compressed(file, allow_pickle=False, **arrays(task))
     hands = [_write_hand(clip, folder / "hands") for clip in clips]
     objects = [_write_object(clip.asset, folder / "objects") for clip in clips]
-    told = numbers(task) | {"hands": hands, "objects": objects}
+    card = task_card(clips, options, f"Isaac Gym tracker of {len(clips)} clips")
+    card.provenance = {"versions": versions()}
+    told = numbers(task) | {"card": asdict(card), "hands": hands, "objects": objects}
     write_text(folder / "task.json", json.dumps(told, indent=1) + "\n")
     return folder
 

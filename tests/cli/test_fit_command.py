@@ -176,7 +176,7 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     evidence.provenance["object"] = ASSET.name
     save(evidence, tmp_path / "tiny.evidence.npz")
     (tmp_path / "tiny").mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path: recording)
+    monkeypatch.setattr(camera, "open_recording", lambda path, **_: recording)
     monkeypatch.chdir(tmp_path)
     assert (
         main(["fit", "tiny", "--without", "ground", "--set", "solver.iterations=4", "--picture", "p.png", "--json"])
@@ -211,7 +211,7 @@ def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monke
     for name, found in (("a", evidence), ("b", seen)):
         save(found, tmp_path / f"{name}.evidence.npz")
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path: views[path])
+    monkeypatch.setattr(camera, "open_recording", lambda path, **_: views[path])
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "a", "b", "--set", "solver.iterations=4", "--json"]) == 0
     told = last_line(capsys)
@@ -241,7 +241,7 @@ def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monke
     recording, evidence, poses = write_joints(tmp_path / "joints.npz")
     save(evidence, tmp_path / "robot.evidence.npz")
     (tmp_path / "robot").mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path: recording)
+    monkeypatch.setattr(camera, "open_recording", lambda path, **_: recording)
     monkeypatch.chdir(tmp_path)
     words = ["fit", "robot", "--object", ASSET.name, "--recipe", "robot_hand"]
     assert main(words) == 1 and "belong together" in capsys.readouterr().err

@@ -7,7 +7,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from dexhot.errors import FileFormatError
+from dexhot.cli import fit_command
+from dexhot.data.files import save
+from dexhot.data.types import Evidence
+from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.frames import Frames
 from dexhot.hardware.camera.recording import _collect, open_recording, recording_name
@@ -69,3 +72,39 @@ def test_what_is_no_recording_says_what_is_one(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"not a video")
     with pytest.raises(FileFormatError, match="is not a video"):
         list(open_recording(tmp_path / "clip.mp4"))
+
+
+def focal_length(camera, fovy):
+    return 0.5 * camera.height / np.tan(np.radians(fovy) / 2)
+
+
+def test_the_field_of_view_of_a_video_is_that_which_is_given_or_was_assumed_when_it_was_seen(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    video = tmp_path / "clip.mp4"
+    writer = ffmpeg.write_frames(str(video), (64, 48))
+    writer.send(None)
+    for level in (0, 200):
+        writer.send(np.full((48, 64, 3), level, np.uint8).tobytes())
+    writer.close()
+    assumed, given = open_recording(video), open_recording(video, fovy=60.0)
+    assert assumed.intrinsics.fy == pytest.approx(focal_length(assumed.intrinsics, 45.0))
+    assert [note for note in assumed.provenance["notes"] if "field of view of 45 degrees is assumed (--fovy)" in note]
+    assert given.intrinsics.fy == pytest.approx(focal_length(given.intrinsics, 60.0))
+    assert not [note for note in given.provenance["notes"] if "fovy" in note]
+    nothing = np.full((2, 7), np.nan)
+    seen = Evidence("clip", given.time, np.zeros((2, 48, 64), np.uint8), {}, {}, nothing, provenance=given.provenance)
+    save(seen, tmp_path / "clip.evidence.npz")
+    words = {"object": "none", "evidence": (tmp_path / "clip.evidence.npz",)}
+    fit_command._seen(fit_command.Args(str(video), **words), [assumed])
+    assert assumed.intrinsics == given.intrinsics
+    chosen = open_recording(video, fovy=30.0)
+    fit_command._seen(fit_command.Args(str(video), **words, fovy=30.0), [chosen])
+    assert chosen.intrinsics.fy == pytest.approx(focal_length(chosen.intrinsics, 30.0))
+    for fovy in (0.0, 180.0):
+        with pytest.raises(DexhotError, match="between 0 and 180"):
+            open_recording(video, fovy=fovy)
+
+
+def test_a_camera_with_intrinsics_has_no_assumed_field_of_view(tmp_path):
+    with pytest.raises(DexhotError, match=r"is no video .* leave out --fovy"):
+        open_recording(tmp_path, fovy=60.0)

@@ -229,6 +229,8 @@ def test_a_damaged_bag_gives_its_frames_and_at_the_end_what_is_lost(tmp_path):
         for _ in range(6):
             assert camera.read(1.0) is not None
     assert camera.number == 5 and "truncated in the record" in end.value.lost[0]
+    recording = open_recording(file)
+    assert len(recording) == 5 and "truncated in the record" in recording.provenance["notes"][0]
 
 
 def test_a_cameras_namespace_does_not_matter(tmp_path):

@@ -309,7 +309,7 @@ def test_prompts_are_clicks_or_one_box_of_hands_and_object():
 def command(tmp_path, monkeypatch, capsys):
     """Runs `dexhot perceive` on the clip; gives the Evidence and the JSON."""
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None: clip())
+    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None, **_: clip())
     monkeypatch.setattr(library, "load_object", lambda name: ASSET)
 
     def run(**given):
@@ -319,7 +319,7 @@ def command(tmp_path, monkeypatch, capsys):
     return run
 
 
-LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes")}
+LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}
 
 
 def test_the_command_takes_a_labs_estimators(command):
@@ -328,6 +328,7 @@ def test_the_command_takes_a_labs_estimators(command):
     assert evidence.object_pose[0, :3] == pytest.approx(POSE[:3, 3])
     assert evidence.provenance["prompts"] == {"object": [[440, 330], [450, 340]]}
     assert evidence.provenance["estimators"] == LAB and (evidence.hand_meshes["right"][2] == 2.0).all()
+    assert evidence.boxes["object"] == pytest.approx(np.tile([392.0, 292.0, 488.0, 368.0], (3, 1)))  # the detector's
 
 
 def test_the_command_names_what_is_missing_and_where_it_goes(command):
@@ -341,6 +342,7 @@ def test_the_command_names_what_is_missing_and_where_it_goes(command):
         ({"poses": "foundationpose"}, DexhotError, "name it with --object"),
         ({"hands": "mmpose"}, DexhotError, "--side right or --side left"),
         ({"hands": "mmpose", "side": "right"}, DexhotError, "mmpose cannot be imported"),
+        ({"boxes": "yolo"}, NotFoundError, "--boxes.*MODULE:FUNCTION, embedded"),
         ({"masks": "sam3"}, NotFoundError, "--masks.*edgetam.*sam2"),
         ({"masks": "no.such:make"}, DexhotError, "cannot be imported .is its folder in PYTHONPATH"),
     ):

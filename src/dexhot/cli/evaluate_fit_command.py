@@ -160,7 +160,7 @@ def _wild(args: Args) -> dict[str, Any]:
     from dexhot.evaluation import fit
     from dexhot.evaluation.fit_protocols import WILD, WILD_METRICS
     from dexhot.fitting.recipe import load_recipe
-    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.hardware.camera.recording import assume_as_seen, open_recording
     from dexhot.objects.library import load_object
     from dexhot.progress import track
 
@@ -178,6 +178,7 @@ def _wild(args: Args) -> dict[str, Any]:
         if not source.is_file():
             raise DexhotError(f"{source} does not exist: run `dexhot perceive {path}` first, or give --evidence FILE.")
         evidence = load(source, Evidence)
+        assume_as_seen(recording, evidence)
         wanted = args.object or str(evidence.provenance.get("object") or "none")
         asset = None if wanted == "none" else load_object(wanted)
         default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))

@@ -49,8 +49,8 @@ class Args:
     """Picture: the body's pose to start from (docs/fitting.md). What is written has the same layout."""
     smpl: Annotated[Path | None, shown("FILE.pkl")] = None
     """Picture: SMPL from your own file in place of the open body."""
-    fovy: float = 45.0
-    """Picture: the camera's vertical field of view, degrees."""
+    fovy: Annotated[float | None, shown("DEGREES")] = None
+    """Picture or video: the camera's vertical field of view. Default: a video's as `dexhot perceive` took it; 45."""
     model: Literal["open", "mano"] = "open"
     """The hand model: the open hand, or MANO from your own file (`dexhot models`)."""
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
@@ -84,6 +84,7 @@ RECORDING_ONLY = (
     "category",
     "start",
     "smpl",
+    "fovy",
 )  # options
 PICTURES = (".jpg", ".jpeg", ".png")
 RECORDINGS = (".mcap", ".db3", ".bag", ".mp4", ".avi", ".mov", ".mkv")  # suffixes; folders and prefixes beside them
@@ -124,7 +125,7 @@ def _fit_recording(args: Args) -> None:
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
-    recordings = [open_recording(name) for name in (args.clip, *args.views)]
+    recordings = [open_recording(name, fovy=args.fovy) for name in (args.clip, *args.views)]
     recording = recordings[0]
     if recipe.method == "robot_hand" or args.joints:
         if args.views:
@@ -168,6 +169,7 @@ def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence
     from dexhot.data.files import load
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
+    from dexhot.hardware.camera.recording import assume_as_seen
     from dexhot.objects.library import load_object
     from dexhot.perception.bag import read_evidence
 
@@ -180,6 +182,9 @@ def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence
         if not source.exists():
             raise DexhotError(f"{source} does not exist: run `dexhot perceive {path}` first, or give --evidence FILE.")
     evidences = [read_evidence(one) if one.is_dir() else load(one, Evidence) for one in own]
+    if args.fovy is None:
+        for recording, evidence in zip(recordings, evidences):
+            assume_as_seen(recording, evidence)
     wanted = args.object or str(evidences[0].provenance.get("object") or "")
     if not wanted:
         raise DexhotError(
@@ -243,6 +248,7 @@ def _fit_body(args: Args, path: Path) -> None:
     from dexhot.fitting.scene import object_model
     from dexhot.geometry.cameras import pinhole
     from dexhot.hardware.camera.codec import decode_color
+    from dexhot.hardware.camera.recording import FOVY
     from dexhot.humans.body import open_body, smpl
     from dexhot.objects.library import load_object
 
@@ -272,7 +278,7 @@ def _fit_body(args: Args, path: Path) -> None:
     out = with_suffix(args.out or Path(f"{path.stem}.body.npz"), ".npz")
     if out.exists() and not args.force:
         raise DexhotError(f"{out} exists; give another --out, or --force.")
-    camera = pinhole(width, height, args.fovy)
+    camera = pinhole(width, height, FOVY if args.fovy is None else args.fovy)
     recording = Recording(path.stem, np.zeros(1), color[None], np.zeros((1, height, width), np.uint16), camera)
     evidence = Evidence(path.stem, np.zeros(1), labels[None], {}, {}, np.full((1, 7), np.nan))
     body = smpl(args.smpl) if args.smpl else open_body()

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dexhot.control.action_space import action_space
-from dexhot.control.policy import encoder_file, make_card
+from dexhot.control.policy import encoder_file
 from dexhot.data.files import replacing
 from dexhot.objects.encoder import file_hash, load_encoder
 from dexhot.versions import versions
@@ -25,10 +24,10 @@ from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.learners.training import train_in_folder
 from dexhot_train.network import PolicyNetwork
+from dexhot_train.task.card import task_card
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
-from dexhot_train.terms import carried_terms, sources
 
 IMITATION = 0.1  # weight of eq. 4, on clips with a demonstration
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
@@ -138,25 +137,10 @@ def export_tracker(
 ) -> Path:
     """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it, and its object encoder
     beside it; returns the .onnx file."""
-    o, first = options.task, clips[0]
-    space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
     steps = options.iterations * options.worlds * options.ppo.steps
-    card = replace(
-        make_card(
-            f"tracker of {len(clips)} clips",
-            first.reference,
-            first.setup.physics,
-            o.layout,
-            action=o.action,
-            baseline="object_relative" if o.object_relative else "targets",
-        ),
-        residual_limit=[float(x) for x in space.limit],
-        residual_step=[float(x) for x in space.step],
-        terms=carried_terms(sources(clip.demonstration or clip.reference for clip in clips), "policy"),
-        training_data=[clip.name for clip in clips],
-        scores=scores,
-        provenance={"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()},
-    )
+    card = task_card(clips, options.task)
+    card.scores = scores
+    card.provenance = {"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()}
     if encoder:
         card.provenance["object_encoder"] = file_hash(encoder)
         if terms := load_encoder(encoder).terms:

@@ -10,7 +10,8 @@ import numpy as np
 from dexhot.data import bags
 from dexhot.data.files import kind_of
 from dexhot.data.recording import Recording, check_intrinsics
-from dexhot.errors import FileFormatError, MissingExtraError
+from dexhot.data.types import Evidence
+from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
 from dexhot.geometry.cameras import pinhole
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.extrinsics import static_transform
@@ -19,6 +20,7 @@ from dexhot.hardware.camera.frames import Frames
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 FOVY = 45.0  # degrees, vertical; of a video whose camera is unknown
+ASSUMED = "assumed_fovy_deg"  # in the provenance of a video, and of what was seen in it
 WORLD = "world"  # the frame that world_T_camera is looked up from, in a bag's /tf_static
 MOST = 6e9  # bytes of images that are read into memory
 
@@ -35,15 +37,17 @@ def recording_name(text: str | Path) -> str:
 
 
 def open_recording(
-    path: str | Path, start: int = 0, count: int | None = None, namespace: str = "", fovy: float = FOVY
+    path: str | Path, start: int = 0, count: int | None = None, namespace: str = "", fovy: float | None = None
 ) -> Recording:
     """Frames `start` to `start + count` (default: all) of a bag, of a run or capture folder, of a `dir:` folder or of
     a video; the prefixes bag: and dir: are optional.
 
-    namespace: of the camera's topics in a bag (camera_topics.py). fovy: vertical field of view assumed of a video, in
-    degrees. Frames whose stamp does not increase are left out; `provenance` lists them and a damaged bag's losses.
-    Raises FileFormatError.
+    namespace: of the camera's topics in a bag (camera_topics.py). fovy: vertical field of view of a video, degrees;
+    default: FOVY, which `provenance` notes. Frames whose stamp does not increase are left out; `provenance` lists them
+    and a damaged bag's losses. Raises FileFormatError, DexhotError for a field of view of what is no video.
     """
+    if fovy is not None and not 0.0 < fovy < 180.0:
+        raise DexhotError(f"--fovy must be between 0 and 180 degrees, not {fovy:g}.")
     place = recording_place(path)
     if not place.exists():
         raise FileFormatError(f"{path} does not exist; give a bag, a capture, a folder with camera.yaml, or a video.")
@@ -56,9 +60,12 @@ def open_recording(
     made: dict[str, Any] = {"recording": place.name}
     world_T_camera, bag = None, None
     source: Iterator[Frames]
-    if place.suffix.lower() in VIDEOS:
-        source = video_frames(place, fovy)
-        made["assumed_fovy_deg"] = fovy
+    video = place.suffix.lower() in VIDEOS
+    if fovy is not None and not video:
+        raise DexhotError(f"{path} is no video and has the intrinsics of its camera: leave out --fovy.")
+    if video:
+        made[ASSUMED] = FOVY if fovy is None else fovy
+        source = video_frames(place, made[ASSUMED])
     elif (place / "camera.yaml").is_file() or (place / "color").is_dir():
         source, world_T_camera = directory_frames(place), _placed(place / "camera.yaml")
     else:
@@ -68,10 +75,20 @@ def open_recording(
     recording = _collect(recording_name(place), source, start, count, made)
     recording.world_T_camera = world_T_camera
     notes = [] if bag is None else [*filter(None, (bag.left_out,)), *bag.lost]
+    if video and fovy is None:
+        notes.append(f"the video's camera is unknown: a vertical field of view of {FOVY:g} degrees is assumed (--fovy)")
     if notes:
-        made["notes"] = made.get("notes", []) + notes
+        recording.provenance["notes"] = recording.provenance.get("notes", []) + notes
     recording.validate()
     return recording
+
+
+def assume_as_seen(recording: Recording, evidence: Evidence) -> None:
+    """Give a video the field of view that was assumed when its evidence was made."""
+    if ASSUMED in recording.provenance and ASSUMED in evidence.provenance:
+        fovy = float(evidence.provenance[ASSUMED])
+        recording.intrinsics = pinhole(recording.intrinsics.width, recording.intrinsics.height, fovy)
+        recording.provenance[ASSUMED] = fovy
 
 
 def _collect(name: str, source: Iterator[Frames], start: int, count: int | None, made: dict[str, Any]) -> Recording:
