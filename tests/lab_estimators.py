@@ -89,3 +89,18 @@ def masks():
 
 def poses(asset, camera):
     return LabPoses()
+
+
+def boxes():
+    """A detector whose boxes are those of the sighting and of THING, 8 px larger."""
+    pixels, (rows, columns) = sighting().pixels, THING
+    hand = [*(pixels.min(axis=0) - 8), *(pixels.max(axis=0) + 8), 0.7]
+    thing = [columns.start - 8, rows.start - 8, columns.stop + 8, rows.stop + 8, 0.6]
+    return lambda color: {"right": np.array([hand]), "object": np.array([thing])}
+
+
+def mesher():
+    return lambda color, mask: MESHES_OF_IMAGES.pop()(color, mask)
+
+
+MESHES_OF_IMAGES = []  # functions of color and mask, of the calls to come

@@ -28,8 +28,8 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes, scaled_and_moved
 from dexhot.objects.library import save_object
 from dexhot.objects.shapes import named_shape, shape_asset
-from dexhot.perception.perceive import box_of
 from dexhot.perception.protocols import HandSighting
+from dexhot.perception.sightings import box_of
 from dexhot.simulation.scans import make_object
 from dexhot.synthesis.files import write_bag
 

@@ -27,9 +27,10 @@ from dexhot.perception.followed_masks import KnownMasks
 from dexhot.perception.hand_landmarks import LandmarkHands, _distinct, next_crop
 from dexhot.perception.hand_meshes import KeypointMesh, MeshRows, as_kept
 from dexhot.perception.object_track import RETRY, object_track
-from dexhot.perception.perceive import box_of, perceive
+from dexhot.perception.perceive import perceive
 from dexhot.perception.prompts import prompts_of
 from dexhot.perception.protocols import HandSighting, MeshSighting
+from dexhot.perception.sightings import box_of
 from dexhot.perception.weights import weights_dir
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
@@ -318,7 +319,7 @@ def command(tmp_path, monkeypatch, capsys):
     return run
 
 
-LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes")}
+LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}
 
 
 def test_the_command_takes_a_labs_estimators(command):
@@ -327,6 +328,7 @@ def test_the_command_takes_a_labs_estimators(command):
     assert evidence.object_pose[0, :3] == pytest.approx(POSE[:3, 3])
     assert evidence.provenance["prompts"] == {"object": [[440, 330], [450, 340]]}
     assert evidence.provenance["estimators"] == LAB and (evidence.hand_meshes["right"][2] == 2.0).all()
+    assert evidence.boxes["object"] == pytest.approx(np.tile([392.0, 292.0, 488.0, 368.0], (3, 1)))  # the detector's
 
 
 def test_the_command_names_what_is_missing_and_where_it_goes(command):
@@ -340,6 +342,7 @@ def test_the_command_names_what_is_missing_and_where_it_goes(command):
         ({"poses": "foundationpose"}, DexhotError, "name it with --object"),
         ({"hands": "mmpose"}, DexhotError, "--side right or --side left"),
         ({"hands": "mmpose", "side": "right"}, DexhotError, "mmpose cannot be imported"),
+        ({"boxes": "yolo"}, NotFoundError, "--boxes.*MODULE:FUNCTION, embedded"),
         ({"masks": "sam3"}, NotFoundError, "--masks.*edgetam.*sam2"),
         ({"masks": "no.such:make"}, DexhotError, "cannot be imported .is its folder in PYTHONPATH"),
     ):

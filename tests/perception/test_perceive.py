@@ -13,19 +13,10 @@ from dexhot.geometry.planes import table_plane
 from dexhot.perception.bag import read_evidence, write_evidence
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.object_track import ObjectTrack, note_on
-from dexhot.perception.perceive import (
-    LABEL,
-    OBJECT,
-    Seen,
-    SeenHand,
-    in_space,
-    judge,
-    keypoints_of,
-    of_track,
-    perceive,
-)
+from dexhot.perception.perceive import Seen, judge, keypoints_of, of_track, perceive
 from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, is_arm, prompted
+from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from tests import lab_estimators
 
 from dexhot.cli import main
 from dexhot.data.files import save
@@ -18,7 +19,7 @@ from dexhot.geometry.rotations import matrix_to_quat, quat_rotate, rotvec_to_qua
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.objects import load_object
-from dexhot.perception.unscanned import fit_shape, fused_mesh, resting_points, scale_by_depth
+from dexhot.perception.unscanned import fit_shape, fused_mesh, generated_mesh, resting_points, scale_by_depth
 from dexhot.synthesis.files import write_bag
 
 CAMERA = Intrinsics(320, 240, 307.0, 307.0, 159.5, 119.5)
@@ -195,6 +196,45 @@ def test_the_command_adds_the_object_and_says_how(cache, tmp_path, capsys):
     save(replace(evidence, provenance={"object": "user/thing"}), tmp_path / "e.npz")
     assert main(["object", "add"]) == 1
     assert "--from RECORDING" in capsys.readouterr().err
+
+
+def test_a_labs_image_to_mesh_model_gets_the_object_and_its_mesh_is_scaled(cache, tmp_path, capsys):
+    mesh = trimesh.creation.box([0.05, 0.08, 0.11])
+    recording, evidence = filmed(mesh, standing(mesh))
+    write_bag(tmp_path / "film", recording)
+    given = []
+
+    def model(color, mask):
+        given.append((color.shape, (mask & (evidence.labels[0] == 2)).sum() / (mask | (evidence.labels[0] == 2)).sum()))
+        return 40.0 * mesh.vertices, mesh.faces
+
+    lab_estimators.MESHES_OF_IMAGES.append(model)
+    words = [
+        "object",
+        "add",
+        "--from",
+        str(tmp_path / "film"),
+        "--mesher",
+        "tests.lab_estimators:mesher",
+        "--name",
+        "m",
+    ]
+    assert main(words) == 0
+    [(shape, overlap)] = given
+    assert shape == (240, 320, 3) and overlap > 0.9
+    asset = load_object("user/m")
+    assert np.sort(np.ptp(asset.vertices, axis=0)) == pytest.approx([0.05, 0.08, 0.11], abs=0.008)
+    assert asset.provenance["seen"]["mesher"] == "tests.lab_estimators:mesher"
+    for wrong, told in (
+        ((np.full((4, 3), np.nan), mesh.faces), "gave vertices of shape"),
+        ((mesh.vertices[:4], mesh.faces), "gave faces of shape"),
+    ):
+        with pytest.raises(MeshError, match=told):
+            generated_mesh(lambda color, mask, wrong=wrong: wrong, recording.color[0], evidence.labels[0] == 2)
+    capsys.readouterr()
+    for more, told in ((["--shape", "box"], "leave out FILE and --shape"), (["--mesher", "none"], "MODULE:FUNCTION")):
+        assert main([*words[:-1], "n", *more]) == 1
+        assert told in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.data

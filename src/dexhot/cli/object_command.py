@@ -30,6 +30,9 @@ class Add:
     shape: Literal["auto", "box", "cylinder", "lying-cylinder", "sphere", "fused"] = "auto"
     """--from without FILE: auto fits each primitive and keeps the best; fused makes a mesh of all frames of --evidence,
     in which the object was tracked by a primitive."""
+    mesher: Annotated[str, shown("MODULE:FUNCTION")] = ""
+    """--from: your image-to-mesh model (docs/objects.md), given the first frame and the object's mask; its mesh is
+    scaled by the depth."""
     evidence: Annotated[Path | None, shown("FILE.npz")] = None
     """--from: what `dexhot perceive --object` wrote of the recording; its masks stand for --prompt."""
     name: Annotated[str | None, shown("NAME")] = None
@@ -89,6 +92,8 @@ def _add(args: Add) -> None:
     source = args.file or args.recording
     if source is None:
         raise DexhotError("give a mesh FILE, or an RGB-D recording of the object: --from RECORDING.")
+    if args.mesher and (args.file or args.shape != "auto"):
+        raise DexhotError("--mesher makes the mesh from the recording: leave out FILE and --shape.")
     name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem if args.file else recording_name(source))
     name = name if "/" in name else f"user/{name}"
     if not OBJECT_NAME.fullmatch(name):
@@ -145,8 +150,17 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
     from dexhot.geometry.meshes import read_mesh
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.objects.library import load_object
+    from dexhot.perception.estimators import mesher_of
     from dexhot.perception.prompts import object_prompt
-    from dexhot.perception.unscanned import SHAPES, fit_shape, fused_mesh, resting_points, scale_by_depth
+    from dexhot.perception.unscanned import (
+        SHAPES,
+        fit_shape,
+        fused_mesh,
+        generated_mesh,
+        resting_mask,
+        resting_points,
+        scale_by_depth,
+    )
     from dexhot.simulation.scans import object_from_scan
 
     prompt = object_prompt(args.prompt) if args.prompt else None
@@ -161,12 +175,17 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
         asset = object_from_scan(vertices, faces, name, **options)
         facts: dict[str, Any] = {"shape": "fused", "frames": frames, "tracked_with": tracked.name}
         note = f"fused from {frames} frames; what no frame saw is as in {tracked.name}"
-    elif args.file:
+    elif args.file or args.mesher:
         points, plane = resting_points(recording, prompt, evidence)
-        vertices, faces = read_mesh(args.file)
+        if args.file:
+            vertices, faces = read_mesh(args.file)
+        else:
+            mask, _ = resting_mask(recording, prompt, evidence)
+            vertices, faces = generated_mesh(mesher_of(args.mesher), recording.color[0], mask)
         scale, differ = scale_by_depth(vertices, points, plane)
         asset = object_from_scan(vertices, faces, name, scale=scale, **options)
         facts = {"shape": "mesh", "scale": scale, "sides_differ": round(differ, 3)}
+        facts |= {"mesher": args.mesher} if args.mesher else {}
         note = f"scaled by {scale:.4g}; its sides alone would give factors that differ {differ:.2f}-fold"
     else:
         points, plane = resting_points(recording, prompt, evidence)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import at_least, shown
-from dexhot.perception.estimators import EMBEDDED, HANDS, MASKS, MESHES, NONE, POSES
+from dexhot.perception.estimators import BOXES, EMBEDDED, HANDS, MASKS, MESHES, NONE, POSES
 
 if TYPE_CHECKING:
     from dexhot.perception.prompts import Prompts
+
+
+ESTIMATORS = ("hands", "masks", "poses", "meshes", "boxes")  # switches
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Args:
     """Estimator of the object's pose."""
     meshes: Annotated[str, shown("|".join((*MESHES, "MODULE:FUNCTION")))] = NONE
     """Coarse hand meshes, from which the recipes homan and handypriors start; none: they start from the keypoints."""
+    boxes: Annotated[str, shown("|".join((*BOXES, "MODULE:FUNCTION")))] = EMBEDDED
+    """Detector of hands and object; embedded: boxes of keypoints and masks."""
     fovy: Annotated[float | None, shown("DEGREES")] = None
     """A video, whose camera is unknown: its vertical field of view. Default: 45."""
     start: int = 0
@@ -86,16 +91,16 @@ def run(args: Args) -> None:
     hands = estimators.hands_of(args.hands, args.side, boxed)
     segmenter = estimators.segmenter_of(args.masks)
     poses = estimators.poses_of(args.poses, asset, recording.intrinsics)
-    meshes = estimators.meshes_of(args.meshes)
+    meshes, detector = estimators.meshes_of(args.meshes), estimators.boxes_of(args.boxes)
     track = object_track(asset, recording.intrinsics, prompts.get("object")) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
     evidence, seen = perceive(
-        recording, hands, track, args.side, numbers, prompts, segmenter=segmenter, poses=poses, meshes=meshes
+        recording, hands, track, args.side, numbers, prompts, detector, segmenter=segmenter, poses=poses, meshes=meshes
     )
     took = time.perf_counter() - began
     evidence.provenance["object"] = args.object or ""
-    evidence.provenance["estimators"] = {what: getattr(args, what) for what in ("hands", "masks", "poses", "meshes")}
+    evidence.provenance["estimators"] = {what: getattr(args, what) for what in ESTIMATORS}
     save(evidence, out)
     figures: dict[str, Any] = {
         "frames": len(recording),

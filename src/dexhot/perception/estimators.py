@@ -6,6 +6,11 @@ A lab's own is MODULE:FUNCTION, importable (PYTHONPATH), and gives what protocol
     --masks lab.masks:make      make() -> Segmenter
     --poses lab.poses:make      make(asset, camera) -> ObjectPose, of an ObjectAsset before an Intrinsics
     --meshes lab.meshes:make    make() -> HandMesh
+    --boxes lab.boxes:make      make() -> BoxDetector
+
+and of `dexhot object add`:
+
+    --mesher lab.objects:make   make() -> ImageToMesh
 """
 
 import importlib
@@ -18,7 +23,7 @@ from dexhot.perception.weights import missing_hand_landmarks
 if TYPE_CHECKING:
     from dexhot.geometry.cameras import Intrinsics
     from dexhot.objects.asset import ObjectAsset
-    from dexhot.perception.protocols import HandKeypoints, HandMesh, ObjectPose, Segmenter
+    from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandMesh, ImageToMesh, ObjectPose, Segmenter
 
 EMBEDDED = "embedded"
 HANDS = (EMBEDDED, "rtmpose", "mmpose")
@@ -26,6 +31,7 @@ MASKS = (EMBEDDED, "sam2", "edgetam")
 POSES = (EMBEDDED, "foundationpose", "foundationpose-library")
 NONE = "none"
 MESHES = (NONE, "keypoints")
+BOXES = (EMBEDDED,)
 
 
 def hands_of(name: str, side: str = "any", boxed: bool = False) -> "HandKeypoints":
@@ -98,6 +104,20 @@ def meshes_of(name: str) -> "HandMesh | None":
 
         return KeypointMesh()
     make: Callable[[], HandMesh] = _own("--meshes", name, MESHES)
+    return make()
+
+
+def boxes_of(name: str) -> "BoxDetector | None":
+    """A detector of hands and object; None for boxes of keypoints and masks. Raises DexhotError, as hands_of."""
+    if name == EMBEDDED:
+        return None
+    make: Callable[[], BoxDetector] = _own("--boxes", name, BOXES)
+    return make()
+
+
+def mesher_of(name: str) -> "ImageToMesh":
+    """An image-to-mesh model, a lab's own. Raises DexhotError where it cannot be imported."""
+    make: Callable[[], ImageToMesh] = _own("--mesher", name, ())
     return make()
 
 

@@ -18,10 +18,11 @@ from dexhot.perception import pose_kernels as kernels
 from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
 from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
-from dexhot.perception.perceive import LABEL, OBJECT, RIGHT, TABLE, in_space
 from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
+from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, in_space
+from dexhot.perception.watcher import TABLE
 
 REACH = 0.08  # diameters from the surface within which a point says something about the pose
 INDEPENDENT = 30.0  # points

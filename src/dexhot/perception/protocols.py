@@ -104,10 +104,8 @@ class HandMesh(Protocol):
 
 
 class ImageToMesh(Protocol):
-    """A model that makes a mesh of an object from one image; its scale is unknown.
-
-    Write its mesh to a file: `dexhot object add MESH --from RECORDING` scales it by the recording's depth.
-    """
+    """A model that makes a mesh of an object from one image; its scale is unknown, and taken from the depth: `dexhot
+    object add --from RECORDING --mesher MODULE:FUNCTION`."""
 
     def __call__(self, color: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vertices (V, 3) in any unit and faces (F, 3), closed."""

@@ -23,6 +23,7 @@ from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose, transform
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume, zero_level
 from dexhot.perception.object_pose import points_in
+from dexhot.perception.protocols import ImageToMesh
 from dexhot.perception.segmentation import candidates, check_inside, marks, prompted
 
 SHAPES = ("box", "cylinder", "lying-cylinder", "sphere")
@@ -56,16 +57,9 @@ class FittedShape:
 def resting_points(
     recording: Recording, prompt: np.ndarray | None = None, evidence: Evidence | None = None
 ) -> tuple[np.ndarray, Plane]:
-    """Points (N, 3) m of the object in the first frames, and the table. The object is the evidence's, or what a click
-    (2,) or box (4,) px in the first frame marks, or the only thing on the table. Raises DexhotError."""
-    if not recording.has_depth:
-        raise DexhotError(f"{recording.name} has no depth; an unscanned object needs it.")
-    camera = recording.intrinsics
-    first = 1e-3 * recording.depth[0].astype(float)
-    plane = table_plane(camera, first)
-    if plane is None:
-        raise DexhotError(f"{recording.name}: no table is seen in its first frame; film the object standing on one.")
-    mask = _first_mask(recording, first, plane, prompt, evidence)
+    """Points (N, 3) m of the object (`resting_mask`) in the first frames, and the table. Raises DexhotError."""
+    mask, plane = resting_mask(recording, prompt, evidence)
+    camera, first = recording.intrinsics, 1e-3 * recording.depth[0].astype(float)
     mask = ndimage.binary_erosion(mask, iterations=EDGE)  # depth at edges lies between two surfaces
     clouds = []
     for t in range(min(REST_FRAMES, len(recording))):
@@ -76,6 +70,33 @@ def resting_points(
     if len(points) < 50:
         raise DexhotError(f"only {len(points)} points of the object have depth; mark it with --prompt object:U,V.")
     return points, plane
+
+
+def resting_mask(
+    recording: Recording, prompt: np.ndarray | None = None, evidence: Evidence | None = None
+) -> tuple[np.ndarray, Plane]:
+    """(H, W) the object in the first frame, and the table. It is the evidence's, or what a click (2,) or box (4,) px in
+    the first frame marks, or the only thing on the table. Raises DexhotError."""
+    if not recording.has_depth:
+        raise DexhotError(f"{recording.name} has no depth; an unscanned object needs it.")
+    first = 1e-3 * recording.depth[0].astype(float)
+    plane = table_plane(recording.intrinsics, first)
+    if plane is None:
+        raise DexhotError(f"{recording.name}: no table is seen in its first frame; film the object standing on one.")
+    return _first_mask(recording, first, plane, prompt, evidence), plane
+
+
+def generated_mesh(model: ImageToMesh, color: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in any unit and faces (F, 3) of the object in an image, by an image-to-mesh model. Raises
+    MeshError where it gives no mesh."""
+    vertices, faces = (np.asarray(part) for part in model(color, mask))
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not len(vertices) or not np.isfinite(vertices).all():
+        raise MeshError(f"the image-to-mesh model gave vertices of shape {vertices.shape}; finite (V, 3) are needed.")
+    if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or faces.min() < 0 or faces.max() >= len(vertices):
+        raise MeshError(
+            f"the image-to-mesh model gave faces of shape {faces.shape}; (F, 3) numbers of vertices are needed."
+        )
+    return vertices.astype(float), faces.astype(np.int64)
 
 
 def fit_shape(points: np.ndarray, plane: Plane, kinds: Iterable[str] = SHAPES) -> FittedShape:

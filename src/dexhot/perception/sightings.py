@@ -1,0 +1,59 @@
+"""What one image of a clip gives of a hand: its keypoints in space, and the boxes around it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.data.labels import LABELS
+from dexhot.geometry.boxes import box_around
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.perception.protocols import HandSighting
+
+RIGHT, OBJECT, LEFT = LABELS["right"], LABELS["object"], LABELS["left"]
+LABEL = {"right": RIGHT, "left": LEFT}
+SPREAD = 0.12  # m between a keypoint's depth and the hand's median
+BESIDE, GUESSED = 3, 0.3  # px from the hand's mask up to which a keypoint is on it; of a confidence, beside it
+
+
+@dataclass
+class SeenHand:
+    """A sighting of one image, until the whole clip tells whether it is the hand."""
+
+    frame: int
+    boxes: np.ndarray  # (2, 4) px, around its mask and keypoints, and around the keypoints alone, as detectors do
+    keypoints: np.ndarray  # (21, 6) as in Evidence
+    pixels: np.ndarray  # of its mask, in the flat image
+    mesh: np.ndarray | None = None  # (V, 3) m, of a regressor
+
+
+def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np.ndarray | None = None) -> np.ndarray:
+    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN.
+
+    A keypoint beside the hand's mask is a guess at what is hidden, or wrong: its confidence falls to GUESSED of it.
+    """
+    height, width = depth.shape
+    out = np.full((21, 6), np.nan)
+    out[:, 3:5], out[:, 5] = hand.pixels, hand.confidence
+    u, v = np.round(hand.pixels).astype(int).T
+    z = np.zeros(21)
+    for k in np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height)):
+        near = slice(max(v[k] - BESIDE, 0), v[k] + BESIDE + 1), slice(max(u[k] - BESIDE, 0), u[k] + BESIDE + 1)
+        if mask is not None and not mask[near].any():
+            out[k, 5] *= GUESSED
+        around = depth[max(v[k] - 1, 0) : v[k] + 2, max(u[k] - 1, 0) : u[k] + 2]
+        z[k] = np.median(around[around > 0]) if (around > 0).any() else 0.0
+    if not z.any():
+        return out
+    middle = np.median((z - hand.relative_depth * z / camera.fx)[z > 0])  # depth of the wrist
+    expected = middle + hand.relative_depth * middle / camera.fx
+    on = (z > 0) & (np.abs(z - expected) < SPREAD / 2)
+    out[on, :3] = camera.backproject(hand.pixels[on], z[on])
+    return out
+
+
+def box_of(mask: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray:
+    """(4,) x0 y0 x1 y1 px around a mask, and around keypoints; NaN without either."""
+    v, u = np.nonzero(mask)
+    corners = np.stack([u, v], -1) if len(u) else np.zeros((0, 2))
+    corners = corners if pixels is None else np.concatenate([corners, pixels])
+    return box_around(corners)
