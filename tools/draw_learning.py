@@ -38,8 +38,8 @@ def lines() -> list[Line]:
         found.append(Line(f"cloned from 16 to 1,024 demonstrations, {how}", steps, values, marker=marker))
     for name, words in (("tracking", "PPO without supervision"), ("omnigrasp", "PPO, OmniGrasp's reward")):
         row = rows[name]
-        steps, low, high = [row["training_steps"] / 1e6], *row["perturbed_interval"]
-        found.append(Line(words, steps, [row["perturbed"]], (low, high), "D"))
+        low, high = row["perturbed_interval"]
+        found.append(Line(words, [row["training_steps"] / 1e6], [row["perturbed"]], (low, high), "D"))
     return found
 
 
@@ -56,7 +56,7 @@ def draw() -> Path:
             axes.axhline(line.values[0], color=f"C{k}", ls="--", lw=1.2, label=f"{line.name}: {line.values[0]:.2f}")
             continue
         error = [[line.values[0] - line.interval[0]], [line.interval[1] - line.values[0]]] if line.interval else None
-        how = {"marker": line.marker, "color": f"C{k}", "label": line.name, "ms": 5, "lw": 1.2}
+        how: dict[str, Any] = {"marker": line.marker, "color": f"C{k}", "label": line.name, "ms": 5, "lw": 1.2}
         axes.errorbar(line.steps, line.values, yerr=error, capsize=3, **how)
     axes.set_xscale("log")
     axes.set_ylim(0.0, 0.85)
