@@ -24,6 +24,11 @@ STATED = [  # page; its words with a place for each figure; benchmark; where the
     (FIT, "a frame takes {:.1f} ms instead of", "fit", TWO, "fit_ms_p50"),
     (FIT, f"| handypriors | 19 x 60 | {ROW}", "fit-papers", "rows/handypriors/metrics", ALL),
     (FIT, f"| homan | 23 x 60 | {ROW}", "fit-papers", "rows/homan/metrics", ALL),
+    (FIT, "| all: rendering and physics | {:.1f} | {:.1f} | {:.1f} | {:.1f} ({:.1f}) | {:.1f} |", "fit-handypriors",
+     "rows/handypriors (4 clips)/metrics", "chamfer_3d_mm chamfer_2d_px t_err_mm mpjpe_mm mpjpe_pa_mm penetration_mm"),
+    (FIT, "(`solver.widest=0.001`) | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} |", "fit-contact",
+     "rows/contact, published values alone/metrics",
+     "hand_joints_mm hand_vertices_mm object_vertices_mm joints_on_object_mm penetration_mm"),
     (BENCH, "hand; object error lower | {:.2f}; {:.2f} |", "fit-papers", "metrics",
      "homan_two_hands_paper_masks_hand_lower homan_two_hands_paper_masks_object_lower"),
     (BENCH, "95 GRAB clips, white noise | update_ms_p50, CPU time | {:.2f} | 0.8 | | | error_ratio_best_sensor; "
