@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MINE, MINE_TEST, PLANNED = "2026-11-27-mine", "2026-11-27-mine-test", "2026-11-27-policy"
 PPO, PANEL, SET = "2026-11-28-policy-ppo", "2026-11-28-policy-panel", "2026-11-28-demonstrations"
 PRIOR, CAMERA, SCALING = "2026-11-28-prior-test", "2026-11-28-camera", "2026-11-28-scaling"
+SIM, GENERATED = "2026-11-28-sim-quick", "2026-11-28-policy-generated"
 
 
 @cache
@@ -60,6 +61,11 @@ SENTENCES = [
      "{:.0f}) |", PLANNED, ["success_strict", "success_strict_perturbed", "replay_success_strict_perturbed",
                             "kinematic_success_strict_perturbed", "frozen_success_strict_perturbed"]),
     ("benchmarks/README.md", "core-hours | {:.0f}; 3.0 |", SET, ["demonstrations_per_core_hour"]),
+    ("benchmarks/README.md", "of bare physics | {:,.0f}; {:,.0f}; {:,.0f} |", SIM,
+     ["control_steps_per_s", "control_steps_per_s_per_core", "physics_control_steps_per_s"]),
+    ("benchmarks/README.md", "(0.29 with both cores busy) | {:.2f} |", SIM, ["overhead_fraction"]),
+    ("docs/learning.md", "learns at {:,.0f} steps/s, rsl-rl-lib at {:,.0f}", SIM,
+     ["learning_steps_per_s", "rsl_rl_learning_steps_per_s"]),
 ]  # fmt: skip
 
 
@@ -123,3 +129,14 @@ def test_planned_beside_ppo_is_the_run_of_that_afternoon():
     assert f"`planned` had {planned['success_strict']:.2f} strict, {perturbed(planned)} strict perturbed" in page
     assert f"{lenient(planned)} within 10 cm" in page
     assert f"replay {replay['success_strict']:.2f}, {replay['perturbed']:.2f} and {lenient(replay)}" in page
+
+
+def test_a_network_of_generated_clips_alone_is_reported_as_worse_than_the_replay():
+    policy, replay = (result(GENERATED)["controllers"][name] for name in ("policy", "replay"))
+    over = "{:.2f}".format(policy["over_replay"])
+    assert (
+        f"it does not stay at zero: {perturbed(policy)[:4]} strict perturbed {perturbed(policy)[5:]}, {over}"
+        in words("docs/policy.md")
+    )
+    stated = f"{policy['success_strict']:.2f}; {policy['perturbed']:.2f} ({replay['perturbed']:.2f}) |"
+    assert stated in words("benchmarks/README.md") and policy["over_replay_interval"][1] < 0
