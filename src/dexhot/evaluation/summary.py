@@ -14,6 +14,9 @@ from dexhot.metrics.task_scores import hard_to_track, robustness_score
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 
 
+Verdicts = list[dict[str, Any]]  # of one controller, clip by clip
+
+
 def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dict[str, dict[str, Any]]:
     """Controller -> figures over clips.
 
@@ -29,43 +32,84 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
     for name in dict.fromkeys(key for row in rows for key in row if key not in NOT_CONTROLLERS):
         having = [row for row in rows if name in row]
         values = [row[name] for row in having]
-        told: dict[str, Any] = {"n": len(values)}
-        for success in SUCCESSES:
-            told |= {success: float(np.mean([v[success] for v in values]))}
-            told |= {f"{success}_interval": interval(np.array([float(v[success]) for v in values]))}
-        for error in ERRORS:
-            known = np.array([v[error] for v in values if v.get(error) is not None])
-            if len(known):
-                told |= {f"{error}_p50": float(np.median(known)), f"{error}_mean": float(known.mean())}
-                told |= {f"{error}_interval": interval(known)}
-        if all(v["perturbed"] is not None for v in values):
-            fractions = np.array([v["perturbed"] for v in values])
-            margin = fractions - np.array([row["replay"]["perturbed"] for row in having])
-            told |= {"perturbed": float(fractions.mean()), "perturbed_interval": interval(fractions)}
-            told |= {"over_replay": float(margin.mean()), "over_replay_interval": interval(margin)}
-            if unseen and (here := [row["clip"] in unseen for row in having]) and any(here):
-                told["perturbed_unseen_objects"] = float(fractions[here].mean())
-            if any(here := [bool(row.get("in_hand")) for row in having]):
-                told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
-        if all(v.get("success_panel") is not None for v in values):
-            panel = np.array([float(v["success_panel"]) for v in values])
-            told |= {"success_panel": float(panel.mean()), "success_panel_interval": interval(panel)}
-        told |= _scores(values)
-        if on_arm := [v for v in values if v.get("arm_strict") is not None]:
-            told |= {"n_placed": len(on_arm), "arm_strict": float(np.mean([v["arm_strict"] for v in on_arm]))}
-            strict = [v["arm_strict"] for v in on_arm if v["success_strict"]]
-            told |= {"n_placed_strict": len(strict), "arm_strict_of_strict": float(np.mean(strict)) if strict else None}
-        if all(v.get("trials") for v in values):
-            told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
-            told["envs"] = min(v.get("envs", 0) for v in values)
-        told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}
-        told["training_steps"] = max(v.get("training_steps", 0) for v in values)
-        told["refused"] = float(np.mean([bool(v["refused"]) for v in values]))
-        out[name] = told
+        out[name] = {
+            "n": len(values),
+            **_nominal(values),
+            **_perturbed(having, values, unseen or set()),
+            **_panel(values),
+            **_scores(values),
+            **_on_arm(values),
+            **_trials(values),
+            **{f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED},
+            "training_steps": max(v.get("training_steps", 0) for v in values),
+            "refused": float(np.mean([bool(v["refused"]) for v in values])),
+        }
     return out
 
 
-def _scores(values: list[dict[str, Any]]) -> dict[str, float]:
+def _nominal(values: Verdicts) -> dict[str, Any]:
+    """Of the nominal world: each success's fraction of clips, each error's median and mean, with intervals."""
+    told: dict[str, Any] = {}
+    for success in SUCCESSES:
+        told |= _fraction(success, np.array([float(v[success]) for v in values]))
+    for error in ERRORS:
+        known = np.array([v[error] for v in values if v.get(error) is not None])
+        if len(known):
+            told |= {f"{error}_p50": float(np.median(known)), f"{error}_mean": float(known.mean())}
+            told |= {f"{error}_interval": interval(known)}
+    return told
+
+
+def _perturbed(having: Verdicts, values: Verdicts, unseen: set[str]) -> dict[str, Any]:
+    """Strict success over the perturbed worlds, and what it is over replay, paired by clip; also of the clips of
+    `unseen` objects and of in-hand motion. Nothing where a clip was tried in the nominal world alone."""
+    if any(v["perturbed"] is None for v in values):
+        return {}
+    fractions = np.array([v["perturbed"] for v in values])
+    margin = fractions - np.array([row["replay"]["perturbed"] for row in having])
+    told = _fraction("perturbed", fractions) | _fraction("over_replay", margin)
+    if any(here := [row["clip"] in unseen for row in having]):
+        told["perturbed_unseen_objects"] = float(fractions[here].mean())
+    if any(here := [bool(row.get("in_hand")) for row in having]):
+        told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
+    return told
+
+
+def _panel(values: Verdicts) -> dict[str, Any]:
+    """Success in the panel of worlds, where every clip has it."""
+    if any(v.get("success_panel") is None for v in values):
+        return {}
+    return _fraction("success_panel", np.array([float(v["success_panel"]) for v in values]))
+
+
+def _on_arm(values: Verdicts) -> dict[str, Any]:
+    """Strict success on the arm rig: of the placed clips, and of those that are strict on the floating hand."""
+    placed = [v for v in values if v.get("arm_strict") is not None]
+    if not placed:
+        return {}
+    strict = [v["arm_strict"] for v in placed if v["success_strict"]]
+    return {
+        "n_placed": len(placed),
+        "arm_strict": float(np.mean([v["arm_strict"] for v in placed])),
+        "n_placed_strict": len(strict),
+        "arm_strict_of_strict": float(np.mean(strict)) if strict else None,
+    }
+
+
+def _trials(values: Verdicts) -> dict[str, Any]:
+    """Each success over the perturbed worlds, where every clip has them."""
+    if not all(v.get("trials") for v in values):
+        return {}
+    told: dict[str, Any] = {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
+    return told | {"envs": min(v.get("envs", 0) for v in values)}
+
+
+def _fraction(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The mean of values (N,) over clips, with its interval."""
+    return {name: float(values.mean()), f"{name}_interval": interval(values)}
+
+
+def _scores(values: Verdicts) -> dict[str, float]:
     """Of one controller's rows: the mean tracking error (eq. 20) and hard-to-track score, and where disturbed
     references were tried, success on each kind and the robustness score on the noisy ones (eq. 26)."""
     errors = [v["tracking_error"] for v in values if "tracking_error" in v]

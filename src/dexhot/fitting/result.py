@@ -70,51 +70,18 @@ def fit_of(
     recording = sights[0].recording
     start = next(found for found in scenes if found)
     known = [found or start for found in scenes]
-    world_T_camera = IDENTITY if recording.world_T_camera is None else recording.world_T_camera
-    R = quat_to_matrix(world_T_camera[3:])
     first = next((one for one in tracked if one is not None), None)
     certain = [one or first for one in tracked]
+    world_T_camera = IDENTITY if recording.world_T_camera is None else recording.world_T_camera
+    detected = np.array([bool(one) for one in scenes])
     hands = {}
     for side, table in tables.items():
-        keypoints = transform(world_T_camera, np.stack([one[side].hand.keypoints(table) for one in known]))
-        confidence = np.max([np.nan_to_num(one.evidence.keypoints[side][..., 5]) for one in sights], axis=0)
-        confidence = confidence * np.array([bool(one) for one in scenes])[:, None]
-        spread = [keypoint_covariance(one[side].hand, table, t) for one, t in zip(known, certain) if t is not None]
-        people = [one[side].person for one in known]
-        hands[side] = HandTrack(
-            keypoints,
-            wrist_pose(keypoints, side),
-            np.clip(confidence, 0.0, 1.0),
-            people[0].hand.name,
-            np.stack([np.concatenate([one[side].state.hand.vector(), one[side].person.shape]) for one in known]),
-            R @ np.stack(spread) @ R.T if spread else np.zeros((0, 21, 3, 3)),
-        )
-    one = start[next(iter(tables))]
-    fitted: dict[str, Any] = {
-        "recipe": recipe.name,
-        "terms": list(recipe.terms),
-        "convention": next(iter(tables.values())).name,
-        "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
-    }
-    if search is not None:
-        fitted |= search.figures()
-    made = {
-        "fit": fitted,
-        "frame": "camera" if recording.world_T_camera is None else "world",
-        "parameters_frame": "camera",
-        "recording": recording.provenance,
-    }
-    if len(sights) > 1:
-        fitted["views"] = [one.recording.name for one in sights]
-    if asset is None or one.model is None:
-        pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
-    else:
-        poses = np.stack([next(iter(found.values())).state.object_pose() for found in known])
-        pose = compose(world_T_camera, poses)
-        spread = [object_covariance(R, t) for t in certain if t is not None]
-        covariances = np.stack(spread) if spread else np.zeros((0, 6, 6))
-        if model is not None and one.model.spacing != model.spacing:
-            fitted["object_scale"] = round(float(one.model.spacing / model.spacing), 4)
+        seen = np.max([np.nan_to_num(one.evidence.keypoints[side][..., 5]) for one in sights], axis=0)
+        confidence = np.clip(seen * detected[:, None], 0.0, 1.0)
+        hands[side] = _hand_track([one[side] for one in known], side, table, certain, world_T_camera, confidence)
+    pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
+    if asset is not None and next(iter(start.values())).model is not None:
+        pose, covariances = _object_track([next(iter(one.values())) for one in known], certain, world_T_camera)
     trajectory = HandObjectTrajectory(
         recording.name.rpartition("/")[2],
         recording.time,
@@ -122,7 +89,12 @@ def fit_of(
         asset.name if asset else NO_OBJECT,
         pose,
         covariances,
-        provenance=made,
+        provenance={
+            "fit": _how(sights, model if asset else None, recipe, tables, start, search),
+            "frame": "camera" if recording.world_T_camera is None else "world",
+            "parameters_frame": "camera",
+            "recording": recording.provenance,
+        },
     )
     trajectory.validate()
     camera = recording.intrinsics
@@ -137,6 +109,65 @@ def fit_of(
         list(tracked),
         search,
     )
+
+
+def _hand_track(
+    scenes: Sequence[HandObjectScene],
+    side: str,
+    table: KeypointTable,
+    certain: Sequence[Tracked | None],
+    world_T_camera: np.ndarray,
+    confidence: np.ndarray,
+) -> HandTrack:
+    """The hand of each frame's scene, its keypoints in the world and its parameters in the camera's frame; without
+    covariances where the recipe has no tracker."""
+    keypoints = transform(world_T_camera, np.stack([one.hand.keypoints(table) for one in scenes]))
+    R = quat_to_matrix(world_T_camera[3:])
+    spread = [keypoint_covariance(one.hand, table, t) for one, t in zip(scenes, certain) if t is not None]
+    return HandTrack(
+        keypoints,
+        wrist_pose(keypoints, side),
+        confidence,
+        scenes[0].person.hand.name,
+        np.stack([np.concatenate([one.state.hand.vector(), one.person.shape]) for one in scenes]),
+        R @ np.stack(spread) @ R.T if spread else np.zeros((0, 21, 3, 3)),
+    )
+
+
+def _object_track(
+    scenes: Sequence[HandObjectScene], certain: Sequence[Tracked | None], world_T_camera: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 7) poses in the world and their covariances (T, 6, 6), (0, 6, 6) where the recipe has no tracker."""
+    R = quat_to_matrix(world_T_camera[3:])
+    spread = [object_covariance(R, one) for one in certain if one is not None]
+    pose = compose(world_T_camera, np.stack([one.state.object_pose() for one in scenes]))
+    return pose, np.stack(spread) if spread else np.zeros((0, 6, 6))
+
+
+def _how(
+    sights: Sequence[RecordedView],
+    model: ObjectModel | None,
+    recipe: Recipe,
+    tables: Mapping[str, KeypointTable],
+    start: Scenes,
+    search: ObjectSearch | None,
+) -> dict[str, Any]:
+    """What the trajectory's provenance says of the fit: recipe, cameras, sizes; `model` is the object as it was
+    given."""
+    made: dict[str, Any] = {
+        "recipe": recipe.name,
+        "terms": list(recipe.terms),
+        "convention": next(iter(tables.values())).name,
+        "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
+    }
+    if search is not None:
+        made |= search.figures()
+    if len(sights) > 1:
+        made["views"] = [one.recording.name for one in sights]
+    fitted = next(iter(start.values())).model
+    if model is not None and fitted is not None and fitted.spacing != model.spacing:
+        made["object_scale"] = round(float(fitted.spacing / model.spacing), 4)
+    return made
 
 
 def keypoint_covariance(hand: PosedHand, table: KeypointTable, found: Tracked) -> np.ndarray:

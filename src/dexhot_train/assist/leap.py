@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.assistance import correction_bound
 from dexhot.control.known_motion import AGO, observation, observed_offsets, turned
 from dexhot.data.files import load
-from dexhot.data.types import RATE, Demonstration
+from dexhot.data.types import Demonstration
 from dexhot.datasets import split_clips, splits
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_conjugate
 from dexhot.paths import cache_dir
+from dexhot_train.assist.assisted_worlds import AssistedWorlds
 from dexhot_train.assist.user_input import EstimateError
-from dexhot_train.task.clips import ClipTable, TaskClip, load_task_clip
-from dexhot_train.task.simulators import Start, ThreadedMujoco
+from dexhot_train.task.clips import TaskClip, load_task_clip
 from dexhot_train.task.vector import Observations, Step
 
 FAR, FINAL = 0.05, 0.03  # m: an episode of the training is `tracked` within these; judged is by success_strict
@@ -57,7 +56,7 @@ def succeeds(demonstration: Demonstration) -> bool:
     return bool(tried.get(made.get("chosen"), {}).get("success_strict", True))
 
 
-class LeapHands:
+class LeapHands(AssistedWorlds):
     """`size` worlds of the clips, in the nominal physics, each from its clip's start; `assigned` (N, 2), where it is
     given, are the clip and the number of each world's error in place of draws."""
 
@@ -73,18 +72,14 @@ class LeapHands:
         """Raises DexhotError for a clip without a demonstration, or clips of several hands."""
         if alone := [clip.name for clip in clips if clip.demonstration is None]:
             raise DexhotError(f"{alone[0]} has no demonstration, so there is no user to assist: mine it.")
-        self.table, self.size, self.error, self.seed = ClipTable(clips), size, error or EstimateError(), seed
-        self.hand, self.assigned = clips[0].setup.hand, assigned
-        self.bound = correction_bound(self.hand)  # (6+n,)
-        self.simulator = ThreadedMujoco(clips, size, [[None]] * len(clips), threads)
-        self.action_size = self.table.joints
+        super().__init__(clips, size, threads)
+        self.error, self.seed, self.assigned = error or EstimateError(), seed, assigned
         self.policy_size = self.critic_size = sum(part["size"] for part in observed_offsets(self.hand))
         self.state_size = self.policy_size
         longest = self.table.q.shape[1]
-        self.clip, self.frame, self.episode = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
         self.inputs = np.zeros((size, longest, self.action_size))  # of the user
         self.offsets = np.zeros((size, longest, self.action_size))  # of these from the reference, by frame
-        self.far, self.away = np.zeros(size), np.zeros(size)
+        self.far = np.zeros(size)  # m, largest `away` of the episode
         self._all = np.arange(size)
         self._begin(self._all)
 
@@ -98,7 +93,7 @@ class LeapHands:
         """One control step with outputs (N, 6+n): -1 to 1, in units of the bound, the wrist's position in the palm's
         frame. Worlds at their clip's end begin anew."""
         applied = self.advance(self.corrected(actions))
-        truncated = self.frame >= self._last()
+        truncated = self.frame >= self.last()
         done = np.flatnonzero(truncated)
         last = self.observed().critic if len(done) else np.zeros((self.size, self.critic_size), np.float32)
         tracked = (self.far < FAR) & (self.away < FINAL)
@@ -110,33 +105,24 @@ class LeapHands:
 
     def advance(self, targets: np.ndarray) -> np.ndarray:
         """Simulate one control step with position targets (N, 6+n), without beginning anew; returns them."""
-        reading = self.simulator.step(np.repeat(targets[:, None], self.simulator.substeps, axis=1))
-        self.frame += 1
-        wanted = self.table.object_pose[self.clip, self._frames()]
-        self.away = np.linalg.norm(reading.object_pose[:, :3] - wanted[:, :3], axis=1)
+        super().advance(targets)
         self.far = np.maximum(self.far, self.away)
         return targets
 
     def user(self) -> np.ndarray:
         """The user's present input (N, 6+n), m and rad."""
-        found: np.ndarray = self.inputs[self._all, self._frames()]
+        found: np.ndarray = self.inputs[self._all, self.frames()]
         return found
-
-    def corrected(self, actions: np.ndarray) -> np.ndarray:
-        """Targets (N, 6+n): the user input minus the agent's correction, within the bound in every joint (eq. 2)."""
-        correction = turned(self.bound * np.clip(actions, -1.0, 1.0), self._palm())
-        targets: np.ndarray = self.user() - np.clip(correction, -self.bound, self.bound)
-        return targets
 
     def outputs(self, targets: np.ndarray) -> np.ndarray:
         """The agent's outputs (N, 6+n) that come nearest to applying `targets`."""
-        off = turned(self.user() - targets, quat_conjugate(self._palm()))
+        off = turned(self.user() - targets, quat_conjugate(self.palm()))
         output: np.ndarray = np.clip(off / self.bound, -1.0, 1.0)
         return output
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """The output that comes nearest to the demonstration's own action, and that all worlds have one."""
-        return self.outputs(self.table.expert[self.clip, self._frames()]), np.ones(self.size, bool)
+        return self.outputs(self.table.expert[self.clip, self.frames()]), np.ones(self.size, bool)
 
     def snapshot(self) -> dict[str, Any]:
         kept = {name: getattr(self, name).copy() for name in ("episode", "frame", "far", "away")}
@@ -162,36 +148,23 @@ class LeapHands:
             self.inputs[n, length:] = self.inputs[n, length - 1]
             palm = table.palm_pose[k, np.minimum(np.arange(1, len(self.inputs[n]) + 1), length - 1), 3:]
             self.offsets[n] = turned(self.inputs[n] - table.baseline[k], quat_conjugate(palm)) / self.bound
-        if not len(rows):
-            return
-        clip = self.clip[rows]
-        q, pose = table.q[clip, 0], table.object_pose[clip, 0]
-        start = Start(q, (table.q[clip, 1] - q) * RATE, pose, np.zeros((len(rows), 6)))
-        self.simulator.reset(rows, clip, np.zeros(len(rows), int), start)
-        self.frame[rows], self.far[rows], self.away[rows] = 0, 0.0, 0.0
-
-    def _frames(self) -> np.ndarray:
-        """(N,) frames, the last one behind a clip's end."""
-        frames: np.ndarray = np.minimum(self.frame, self._last())
-        return frames
+        self.put_at_start(rows)
+        self.far[rows] = 0.0
 
     def offset(self, ago: int = 0) -> np.ndarray:
         """(N, 6+n) the user's input from the reference's targets, in units of the bound, the position in the palm's
         frame: the output that applies the reference alone, where it is within -1 to 1. `ago`: frames before now."""
-        found: np.ndarray = self.offsets[self._all, np.maximum(self._frames() - ago, 0)]
+        found: np.ndarray = self.offsets[self._all, np.maximum(self.frames() - ago, 0)]
         return found
 
-    def _palm(self) -> np.ndarray:
+    def palm(self) -> np.ndarray:
         """(N, 4) world rotation of the reference's next palm."""
-        found: np.ndarray = self.table.palm_pose[self.clip, np.minimum(self.frame + 1, self._last()), 3:]
+        found: np.ndarray = self.table.palm_pose[self.clip, np.minimum(self.frame + 1, self.last()), 3:]
         return found
-
-    def _last(self) -> np.ndarray:
-        return self.table.length[self.clip] - 1
 
     def observed(self) -> Observations:
         """What `observed_offsets` says; actor and critic see the same."""
-        now, frame = self.offset(), self._frames()
+        now, frame = self.offset(), self.frames()
         mean = np.stack([self.offsets[n, : t + 1].mean(axis=0) for n, t in enumerate(frame)])
         seen = observation(now, [self.offset(k) for k in AGO], mean, frame, self.table.grasp_start[self.clip])
         return Observations(seen, seen)

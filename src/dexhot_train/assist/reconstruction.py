@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.assistance import correction_bound
 from dexhot.control.known_motion import turned
-from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
+from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import ClipError, DexhotError
 from dexhot.geometry.poses import compose, inverse
 from dexhot.geometry.rotations import (
@@ -33,8 +32,8 @@ from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
-from dexhot_train.task.clips import ClipTable, TaskClip, task_clip
-from dexhot_train.task.simulators import Start, ThreadedMujoco
+from dexhot_train.assist.assisted_worlds import AssistedWorlds
+from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.vector import Observations, Step
 
 LOST = 0.10  # m from its true path: the object is lost, and the sequence ends
@@ -139,7 +138,7 @@ class ReconstructionOptions:
     visual: bool = False  # sees the visual features, too
 
 
-class ReconstructedHands:
+class ReconstructedHands(AssistedWorlds):
     """`size` worlds of fitted clips as a task for the learners, in the nominal physics, each from its clip's start.
 
     The agent subtracts a correction within the bounds of control.assistance (eq. 2). It sees the hand, the object as
@@ -156,19 +155,13 @@ class ReconstructedHands:
         assigned: np.ndarray | None = None,
     ):
         """assigned (N,): the clip of each world, in place of draws."""
-        self.clips, self.size, self.seed, self.assigned = list(clips), size, seed, assigned
+        super().__init__([one.clip for one in clips], size, threads)
+        self.clips, self.seed, self.assigned = list(clips), seed, assigned
         self.options = options or ReconstructionOptions()
-        worlds = [one.clip for one in clips]
-        self.table = ClipTable(worlds)
-        self.hand = worlds[0].setup.hand
-        self.bound = correction_bound(self.hand)
-        self.simulator = ThreadedMujoco(worlds, size, [[None]] * len(worlds), threads)
         self.models = [point_model(one) for one in clips]
         self.inputs = self.table.baseline  # (K, T, 6+n)
         self.seen = self._padded([one.seen for one in clips]) if self.options.visual else None
-        self.action_size = self.table.joints
-        self.clip, self.frame, self.episode = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
-        self.earned, self.away = np.zeros(size), np.zeros(size)
+        self.earned = np.zeros(size)  # return of the episode
         self._begin(np.arange(size))
         self.policy_size = self.critic_size = self.state_size = self.observed().policy.shape[1]
 
@@ -185,34 +178,30 @@ class ReconstructedHands:
         reward[self.simulator.diverged] = 0.0
         self.earned += reward
         terminated = ~(self.away < LOST) | self.simulator.diverged
-        truncated = ~terminated & (self.frame >= self._last())
+        truncated = ~terminated & (self.frame >= self.last())
         done = np.flatnonzero(terminated | truncated)
         last = self.observed().critic
-        kept = self.frame / (self._last() + 1)
+        kept = self.frame / (self.last() + 1)
         finished = [{"success": float(truncated[n]), "kept": float(kept[n]), "return": self.earned[n]} for n in done]
         self.episode[done] += 1
         self._begin(done)
         return Step(self.observed(), reward, terminated, truncated, last, applied.astype(np.float32), finished)
 
     def advance(self, targets: np.ndarray) -> np.ndarray:
-        """Simulate one control step with position targets (N, 6+n), without beginning anew; returns them."""
-        reading = self.simulator.step(np.repeat(targets[:, None], self.simulator.substeps, axis=1))
-        self.frame += 1
-        true = self.table.object_pose[self.clip, self._frames()]
-        self.away = np.nan_to_num(np.linalg.norm(reading.object_pose[:, :3] - true[:, :3], axis=1), nan=np.inf)
+        """As AssistedWorlds; an object that the simulation lost is infinitely far away."""
+        super().advance(targets)
+        self.away = np.nan_to_num(self.away, nan=np.inf)
         return targets
 
     def user(self) -> np.ndarray:
         """The user's present input (N, 6+n), m and rad."""
-        found: np.ndarray = self.inputs[self.clip, self._frames()]
+        found: np.ndarray = self.inputs[self.clip, self.frames()]
         return found
 
-    def corrected(self, actions: np.ndarray) -> np.ndarray:
-        """Targets (N, 6+n): the user input minus the correction, within the bound in every joint."""
-        palm = self.table.palm_pose[self.clip, self._frames(), 3:]
-        correction = turned(self.bound * np.clip(actions, -1.0, 1.0), palm)
-        targets: np.ndarray = self.user() - np.clip(correction, -self.bound, self.bound)
-        return targets
+    def palm(self) -> np.ndarray:
+        """(N, 4) world rotation of the reference's present palm."""
+        found: np.ndarray = self.table.palm_pose[self.clip, self.frames(), 3:]
+        return found
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """There is none."""
@@ -246,7 +235,7 @@ class ReconstructedHands:
             np.clip(10.0 * height[:, None], -3.0, 3.0),
             now.tip_contact,
             self.user()[:, 6:],
-            *([] if self.seen is None else [self.seen[self.clip, self._frames()]]),
+            *([] if self.seen is None else [self.seen[self.clip, self.frames()]]),
         ]
         row = np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
         return Observations(row, row)
@@ -261,31 +250,18 @@ class ReconstructedHands:
     def _pose_error(self) -> np.ndarray:
         """(N,) m, mean distance of the robot's tips and links from the person's."""
         q, off = self.simulator.reading().q, np.zeros(self.size)
-        for n, (k, t) in enumerate(zip(self.clip, self._frames())):
+        for n, (k, t) in enumerate(zip(self.clip, self.frames())):
             self.models[k].move(q[n])
             off[n] = np.linalg.norm(self.models[k].points() - self.clips[k].points[t], axis=1).mean()
         return off
 
     def _begin(self, rows: np.ndarray) -> None:
         """Start the present episodes of worlds `rows`; they depend on seed, world and the episode's number alone."""
-        if not len(rows):
-            return
         for n in rows:
             rng = np.random.default_rng([self.seed, int(n), int(self.episode[n])])
             self.clip[n] = rng.integers(len(self.clips)) if self.assigned is None else self.assigned[n]
-        table, clip = self.table, self.clip[rows]
-        q, pose = table.q[clip, 0], table.object_pose[clip, 0]
-        start = Start(q, (table.q[clip, 1] - q) * RATE, pose, np.zeros((len(rows), 6)))
-        self.simulator.reset(rows, clip, np.zeros(len(rows), int), start)
-        self.frame[rows], self.earned[rows], self.away[rows] = 0, 0.0, 0.0
-
-    def _frames(self) -> np.ndarray:
-        """(N,) frames, the last one behind a clip's end."""
-        frames: np.ndarray = np.minimum(self.frame, self._last())
-        return frames
-
-    def _last(self) -> np.ndarray:
-        return self.table.length[self.clip] - 1
+        self.put_at_start(rows)
+        self.earned[rows] = 0.0
 
 
 Corrector = Callable[[ReconstructedHands, np.ndarray], np.ndarray]  # of hands and observations -> targets (N, 6+n)
