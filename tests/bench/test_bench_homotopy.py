@@ -40,7 +40,7 @@ def test_without_a_generator_nothing_is_run_and_that_is_said(cache, capsys, tmp_
     rows = line["printed"]["Table 9: effective paths of the generator"]["rows"]
     assert rows[0] == ["(a)", "not run (0.64)", "0 of 50"] and len(line["lists"]["a"]) == 50
     assert main(["bench", "mine", "--generator", "g.npz"]) == 1
-    assert "belong to `dexhot bench homotopy`" in " ".join(capsys.readouterr().err.split())
+    assert "--generator belongs to `dexhot bench homotopy`" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_test_is_solved_from_references_and_its_ratio_is_the_ledgers(cache, tmp_path, monkeypatch, lift):

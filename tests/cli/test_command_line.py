@@ -1,16 +1,22 @@
 """The `dexhot` command itself: help, unknown names, errors as one sentence, JSON on the last line."""
 
+import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
 from dexhot.bringup.graphs import GRAPHS
 from dexhot.cli import COMMANDS, bench_command, main
-from dexhot.errors import NotFoundError
+from dexhot.errors import DexhotError, NotFoundError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_help_lists_every_command(capsys):
@@ -101,3 +107,27 @@ def test_ctrl_c_names_what_goes_on(command, goes_on, capsys, monkeypatch):
     assert main(words) == 130
     told = capsys.readouterr().err
     assert told == (f"stopped; what is done is kept. Go on with: dexhot {command}\n" if goes_on else "")
+
+
+def test_every_option_of_bench_is_an_argument_of_its_benchmarks():
+    common = {"name", "quick", "out", "force", "json"}
+    assert {field.name for field in fields(bench_command.Args)} - common == set(bench_command.OPTIONS)
+    for option, benchmarks in bench_command.OPTIONS.items():
+        for name in benchmarks:
+            module = bench_command.MODULES.get(name, f"dexhot_bench.{name}")
+            source = (ROOT / "src" / (module.replace(".", "/") + ".py")).read_text()
+            run = next(f for f in ast.parse(source).body if isinstance(f, ast.FunctionDef) and f.name == "run")
+            assert option in {argument.arg for argument in run.args.args}, (option, name)
+
+
+def test_a_bench_is_given_the_options_that_differ_from_their_defaults_alone():
+    args = bench_command.Args("mine", peers=True, structured=False, split="train")
+    assert bench_command.chosen(args) == {"peers": True, "structured": False}
+    for wrong, why in (
+        ({"name": "loop", "structured": False}, "--no-structured belongs to `dexhot bench mine`"),
+        ({"name": "fit", "frames": 30, "quick": True}, "--frames belongs to a run without --quick"),
+        ({"name": "fit", "frames": 1}, "--frames must be 2 or more"),
+        ({"name": "assist", "table": "1"}, "no table 1 of assist; its tables: I, II"),
+    ):
+        with pytest.raises(DexhotError, match=re.escape(why)):
+            bench_command.chosen(bench_command.Args(**wrong))

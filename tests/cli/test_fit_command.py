@@ -1,12 +1,12 @@
 """`dexhot fit` and `dexhot models`: a clip and a keypoint file to a hand model's parameters, and what there is."""
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.mano_file import write_mano
 
 from dexhot.cli import fit_command, main
 from dexhot.data.files import kind_of, load, save
@@ -112,23 +112,7 @@ def test_the_pictures_of_two_hands_replace_no_file_of_the_user(lift_clip, tmp_pa
 
 
 def test_the_user_s_mano_file_is_fitted(tmp_path, capsys):
-    """A file in MANO's layout that holds the open hand: vertices and joints of a hand, corrections of its own."""
-    open_one, rng, count = open_hand(), np.random.default_rng(0), 778
-    own = np.arange(count) % len(open_one.vertices)
-    tips = dict(zip((745, 317, 444, 556, 673), open_one.tips))
-    own[list(tips)] = list(tips.values())  # MANO's fingertips are vertices of these numbers
-    parts = {
-        "v_template": open_one.vertices[own],
-        "shapedirs": open_one.shape_directions[own],
-        "posedirs": 1e-4 * rng.normal(size=(count, 3, 135)),
-        "weights": open_one.weights[own],
-        "f": open_one.faces,
-        "kintree_table": np.array([[2**32 - 1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14], range(16)], np.uint32),
-        "J_regressor": open_one.joints @ np.linalg.pinv(open_one.vertices[own]),
-        "hands_components": np.linalg.qr(open_one.prior.components.T @ rng.normal(size=(16, 45)) + np.eye(45))[0],
-        "hands_mean": open_one.prior.mean,
-    }
-    (tmp_path / "MANO_RIGHT.pkl").write_bytes(pickle.dumps(parts, protocol=2))
+    write_mano(tmp_path)
     hand = mano("right", tmp_path / "MANO_RIGHT.pkl")
     poses = [
         HandPose.from_vector(np.r_[0.3, 0.1, 0.2, 0.1 * c, 0, 0.5, 0.3 * c * np.ones(45)]) for c in (0.0, 0.2, 0.4)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.cli import evaluate_command, main
+from dexhot.cli import evaluate_tables, main
 from dexhot.cli.output import console
 from dexhot.control.policy import make_card
 from dexhot.control.sampling import SamplingPlanner, base_actions
@@ -316,7 +316,7 @@ def test_a_controller_that_is_in_some_rows_only_is_counted_there():
 def test_results_with_and_without_simulation_are_in_no_common_table(capsys):
     rows = [row("b", 0.2, 0.6)]
     rows[0]["planned"]["steps"] = 100
-    evaluate_command._show_figures(summarise(rows), "test")
+    evaluate_tables.show_figures(summarise(rows), "test")
     shown = capsys.readouterr().err
     first, second = shown.split("simulating before the start")
     assert "without simulation at run time" in first

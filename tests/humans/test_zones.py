@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.mano_file import TIPS, write_mano
 
 from dexhot.geometry.triangles import vertex_normals
+from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import DIGITS, JOINTS, HandPose
 from dexhot.humans.zones import ZONES, contact_zones
@@ -39,6 +41,16 @@ def test_fingertips_are_at_the_tips():
 def test_zones_of_both_sides_mirror_each_other():
     right, left = contact_zones(open_hand("right")), contact_zones(open_hand("left"))
     assert all(np.array_equal(right[name], left[name]) for name in ZONES)
+
+
+def test_zones_of_a_mano_file_are_the_same_skin(tmp_path):
+    """Of a file with the open hand, whose vertices have other numbers."""
+    hand, theirs = open_hand(), mano("right", write_mano(tmp_path))
+    zones, found = contact_zones(hand), contact_zones(theirs)
+    assert tuple(found) == ZONES and theirs.tips.tolist() == list(TIPS)
+    for name in ZONES:
+        here, there = hand.vertices[zones[name]], theirs.vertices[found[name]]
+        assert len(here) == len(there) and np.allclose(np.unique(here, axis=0), np.unique(there, axis=0)), name
 
 
 def test_tables_name_points_that_are_there():

@@ -116,7 +116,7 @@ def test_the_benchmark_mines_without_structured_plans_or_with_a_homotopy_path(ca
     assert [(t["structured"], t["homotopy"]) for t in told] == [(400, 0), (0, 0), (400, 3)]
     assert folders == ["leap", "leap-no-structured", "leap-homotopy3"], "no plans of other options are overwritten"
     assert main(["bench", "policy", "--no-structured"]) == 1
-    assert "belong to `dexhot bench mine`" in " ".join(capsys.readouterr().err.split())
+    assert "--no-structured belongs to `dexhot bench mine`" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):

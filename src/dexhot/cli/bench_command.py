@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,77 +10,82 @@ import tyro
 from rich.table import Table
 
 from dexhot.cli.arguments import ON, at_least, shown
+from dexhot.cli.controller_arguments import named_policies
 from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
 from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
 
-BENCHMARKS = {
-    "retarget": "dexhot_bench.retarget",
-    "physics": "dexhot_bench.physics",
-    "mine": "dexhot_bench.mine",
-    "demonstrations": "dexhot_bench.demonstrations",
-    "policy": "dexhot_bench.policy",
-    "prior": "dexhot_bench.prior",
-    "dextrack": "dexhot_bench.dextrack",
-    "homotopy": "dexhot_bench.homotopy",
-    "sim": "dexhot_bench.sim",
-    "assist": "dexhot_bench.assist",
-    "loop": "dexhot_bench.loop",
-    "leap": "dexhot_bench.leap",
-    "franka": "dexhot_bench.franka",
-    "transport": "dexhot_bench.transport",
-    "raster": "dexhot_bench.raster",
-    "faults": "dexhot_bench.faults.bench",
-    "fit": "dexhot_bench.fit",
-    "ekf": "dexhot_bench.ekf",
-    "objectpose": "dexhot_bench.objectpose",
-    "perceive": "dexhot_bench.perceive",
-    "teleop": "dexhot_bench.teleop",
-    "video": "dexhot_bench.video",
-    "camera": "dexhot_bench.camera",
-}
-DEXTRACK = ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15")  # tables; 2, 7 and 8 are a campaign's
-OPTIONS = {  # benchmarks -> options that are theirs alone
-    ("dextrack",): ("dataset", "envs", "plain", "policies", "flywheel", "campaign"),
-    ("homotopy",): ("generator", "both", "seen"),
-    ("dextrack", "homotopy"): ("paths", "clips"),
-    ("mine", "dextrack", "homotopy"): ("hand",),
+Benchmark = Literal[
+    "retarget",
+    "physics",
+    "mine",
+    "demonstrations",
+    "policy",
+    "prior",
+    "dextrack",
+    "homotopy",
+    "sim",
+    "assist",
+    "loop",
+    "leap",
+    "franka",
+    "transport",
+    "raster",
+    "faults",
+    "fit",
+    "objectpose",
+    "perceive",
+    "ekf",
+    "teleop",
+    "video",
+    "camera",
+]
+MODULES = {"faults": "dexhot_bench.faults.bench"}  # of those that are no module of their own name
+TABLES = {
+    "assist": ("I", "II", "III", "IV"),
+    "dextrack": ("1", "4", "5", "6", "9", "10", "11", "12", "13", "15"),  # 2, 7 and 8 are a campaign's
+    "homotopy": ("a", "b", "c", "d"),
 }
 RESUMABLE = ("fit", "assist", "video", "camera")  # they keep what is measured, and go on with the rest
+OPTIONS = {  # option -> the benchmarks that have it, as an argument of their `run`
+    "profile": ("mine", "physics", "dextrack", "homotopy"),
+    "split": ("mine",),
+    "peers": ("mine",),
+    "structured": ("mine",),
+    "homotopy": ("mine",),
+    "meshes": ("objectpose",),
+    "soak": ("faults",),
+    "experts": ("assist",),
+    "steps": ("assist",),
+    "table": tuple(TABLES),
+    "dataset": ("dextrack",),
+    "envs": ("dextrack",),
+    "hand": ("mine", "dextrack", "homotopy"),
+    "plain": ("dextrack",),
+    "policies": ("dextrack",),
+    "flywheel": ("dextrack",),
+    "campaign": ("dextrack",),
+    "paths": ("dextrack", "homotopy"),
+    "generator": ("homotopy",),
+    "both": ("homotopy",),
+    "seen": ("homotopy",),
+    "clips": ("dextrack", "homotopy"),
+    "ablate": ("fit",),
+    "minutes": RESUMABLE,
+    "frames": ("fit",),
+    "recipes": ("fit",),
+    "rig": ("camera",),
+    "controller": ("camera",),
+    "contactpose": ("fit",),
+}
+NOT_QUICK = ("split", "table", "frames", "rig")  # --quick has its own clips, and makes no tables
 
 
 @dataclass
 class Args:
     """Choice and length of the benchmark."""
 
-    name: Annotated[
-        Literal[
-            "retarget",
-            "physics",
-            "mine",
-            "demonstrations",
-            "policy",
-            "prior",
-            "dextrack",
-            "homotopy",
-            "sim",
-            "assist",
-            "loop",
-            "leap",
-            "franka",
-            "transport",
-            "raster",
-            "faults",
-            "fit",
-            "objectpose",
-            "perceive",
-            "ekf",
-            "teleop",
-            "video",
-            "camera",
-        ],
-        tyro.conf.Positional,
-    ]
+    name: Annotated[Benchmark, tyro.conf.Positional]
     """Benchmark to run."""
     quick: bool = False
     """Finish within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
@@ -165,84 +170,11 @@ def run(args: Args) -> None:
     """Run one benchmark and print its figures."""
     import json
 
-    from dexhot.cli.evaluate_command import named_policies
-
-    if args.soak and args.name != "faults":
-        raise DexhotError("--soak belongs to `dexhot bench faults`.")
-    if args.ablate and args.name != "fit":
-        raise DexhotError("--ablate belongs to `dexhot bench fit`.")
-    if args.minutes is not None and (args.name not in RESUMABLE or not 0.0 < args.minutes < math.inf):
-        raise DexhotError(f"--minutes belongs to `dexhot bench {'|'.join(RESUMABLE)}`, and must be positive.")
-    if args.rig != "sim" and (args.name != "camera" or args.quick):
-        raise DexhotError("--rig belongs to `dexhot bench camera` without --quick.")
-    if args.controller != "playback" and (args.name != "camera" or args.rig != "sim"):
-        raise DexhotError("--controller planned belongs to `dexhot bench camera` without --rig: it takes both rigs.")
-    if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
-        raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
-    if (args.recipes or args.contactpose) and args.name != "fit":
-        raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
+    options = chosen(args)
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
-    if args.profile and args.name not in ("mine", "physics", "dextrack", "homotopy"):
-        raise DexhotError(
-            "--profile belongs to `dexhot bench mine`, `dexhot bench physics` and `dexhot bench dextrack`."
-        )
-    if args.meshes and args.name != "objectpose":
-        raise DexhotError("--meshes belongs to `dexhot bench objectpose`.")
-    if args.split != "train" and (args.name != "mine" or args.quick):
-        raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
-    if args.peers and args.name != "mine":
-        raise DexhotError("--peers belongs to `dexhot bench mine`.")
-    if (not args.structured or args.homotopy) and args.name != "mine":
-        raise DexhotError("--no-structured and --homotopy belong to `dexhot bench mine`.")
-    if (args.experts or args.steps) and args.name != "assist":
-        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
-    tables = {"assist": ("I", "II", "III", "IV"), "dextrack": DEXTRACK, "homotopy": ("a", "b", "c", "d")}
-    if args.table and args.table not in tables.get(args.name, ()):
-        known = "; ".join(f"`dexhot bench {name}`: {', '.join(its)}" for name, its in tables.items())
-        raise DexhotError(f"no table {args.table} of {args.name}; tables: {known}.")
-    for names, options_given in OPTIONS.items():
-        given_here = [name for name in options_given if getattr(args, name) not in (None, "", (), 0, Args.envs)]
-        if given_here and args.name not in names:
-            known = ", ".join(f"`dexhot bench {name}`" for name in names)
-            raise DexhotError(f"{', '.join(f'--{name}' for name in given_here)} belong to {known}.")
-    at_least(0, steps=args.steps, clips=args.clips, envs=args.envs, homotopy=args.homotopy)
-    if args.table and args.quick:
-        raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
-    given: dict[str, Any] = {
-        "experts": args.experts,
-        "steps": args.steps,
-        "table": args.table,
-        "soak": args.soak,
-        "ablate": args.ablate,
-        "minutes": args.minutes,
-        "frames": args.frames,
-        "recipes": args.recipes,
-        "contactpose": args.contactpose,
-        "meshes": args.meshes,
-        "peers": args.peers,
-        "homotopy": args.homotopy,
-        "profile": args.profile,
-        "split": args.split if args.name == "mine" else None,
-        "rig": args.rig if args.name == "camera" else None,
-        "controller": args.controller if args.name == "camera" else None,
-        "dataset": args.dataset,
-        "hand": args.hand,
-        "policies": named_policies(args.policies),
-        "flywheel": args.flywheel,
-        "campaign": args.campaign,
-        "plain": args.plain,
-        "paths": args.paths,
-        "generator": args.generator,
-        "both": args.both,
-        "seen": args.seen,
-        "clips": args.clips,
-    }
-    given |= {"envs": args.envs} if args.name == "dextrack" and not args.quick else {}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value or name == "envs"}
-    options |= {} if args.structured else {"structured": False}
-    result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
-    line = benchmark_line(args.name, args.quick, **result)
+    module = importlib.import_module(MODULES.get(args.name, f"dexhot_bench.{args.name}"))
+    line = benchmark_line(args.name, args.quick, **module.run(quick=args.quick, **options))
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
     for title, table in line.get("printed", {}).items():
         shown = Table(*table["columns"], title=title, title_justify="left")
@@ -254,3 +186,25 @@ def run(args: Args) -> None:
         console.print(f"written to {args.out}")
     if args.json:
         print_json(line)
+
+
+def chosen(args: Args) -> dict[str, Any]:
+    """The options that were given, as arguments of the benchmark's `run`. Raises DexhotError for one that is another
+    benchmark's, or out of its range."""
+    defaults = {field.name: field.default for field in fields(Args)}
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) != defaults[name]}
+    for name in given:
+        flag = f"--{'no-' if defaults[name] is True else ''}{name}"
+        if args.name not in OPTIONS[name]:
+            raise DexhotError(f"{flag} belongs to `dexhot bench {'|'.join(OPTIONS[name])}`.")
+        if args.quick and name in NOT_QUICK:
+            raise DexhotError(f"{flag} belongs to a run without --quick, which has its own clips and makes no tables.")
+    at_least(0, steps=args.steps, clips=args.clips, envs=args.envs, homotopy=args.homotopy)
+    at_least(2, frames=args.frames)
+    if args.minutes is not None and not 0.0 < args.minutes < math.inf:
+        raise DexhotError(f"--minutes must be positive, not {args.minutes:g}.")
+    if args.table and args.table not in TABLES[args.name]:
+        raise DexhotError(f"no table {args.table} of {args.name}; its tables: {', '.join(TABLES[args.name])}.")
+    if args.controller == "planned" and args.rig != "sim":
+        raise DexhotError("--controller planned goes without --rig: it takes both rigs.")
+    return given | ({"policies": named_policies(args.policies)} if args.policies else {})

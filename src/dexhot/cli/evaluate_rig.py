@@ -1,6 +1,5 @@
 """`dexhot evaluate --rig`: a campaign on a rig, prompt by prompt."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ def run_campaign(args: Any) -> None:
     from dexhot.bringup.graphs import load_graph
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.arguments import at_least
+    from dexhot.cli.controller_arguments import check_demonstrations
     from dexhot.cli.output import console, print_json
     from dexhot.control.policy import OnnxNetwork
     from dexhot.errors import DexhotError
@@ -26,8 +26,7 @@ def run_campaign(args: Any) -> None:
         raise DexhotError("--rig needs --clips: names of clips of --split, or files (references, demonstrations).")
     if not args.kinds:
         raise DexhotError("--kinds needs result, controller or both.")
-    if args.demonstrations and not Path(args.demonstrations).is_dir():
-        raise DexhotError(f"--demonstrations {args.demonstrations} is no folder; name one with CLIP.npz files.")
+    check_demonstrations(args.demonstrations)
     at_least(1, repeats=args.repeats)
     controller = _controller(args)
     further = further_arguments(parse_assignments(args.graph))
@@ -82,21 +81,14 @@ def run_campaign(args: Any) -> None:
 
 def _controller(args: Any) -> dict[str, str]:
     """The graph's arguments of our controller: `planned`, or the network of --policy."""
-    from dexhot.cli.arguments import at_least
-    from dexhot.data.files import load
-    from dexhot.data.types import PriorCard
+    from dexhot.cli.controller_arguments import check_planning
     from dexhot.errors import DexhotError
-    from dexhot.planning.prior import prior_files
 
     if args.policy:
         return {"controller": "policy", "policy": str(args.policy.resolve())}
     if args.controller not in ("", "planned"):
         raise DexhotError(f"--rig tries --controller planned or --policy FILE.onnx, not {args.controller}.")
-    at_least(0, planning_rollouts=args.planning_rollouts)
-    if not 0.0 < args.planning_seconds < math.inf:
-        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
-    if args.prior not in ("", "none"):
-        load(prior_files(args.prior)[1], PriorCard)
+    check_planning(args)
     found = {"controller": "planned", "planning_seconds": f"{args.planning_seconds:g}"}
     found |= {"planning_rollouts": str(args.planning_rollouts)} if args.planning_rollouts else {}
     return found | ({"prior": args.prior} if args.prior else {})

@@ -7,11 +7,13 @@ a stretched object gets fingers that fit it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from dexhot.control.time_warp import warp_reference
-from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
+from dexhot.data.files import load
+from dexhot.data.types import HandObjectTrajectory, HandTrack, PolicyCard, Reference
 from dexhot.datasets import split_clips, splits
 from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import clip_names, recorded_split
@@ -98,6 +100,13 @@ def held_out_split(name: str, reference: Reference | None = None) -> str:
     found = [split for split, clips in splits(dataset).items() if clip in clips]
     found += [recorded_split(reference.provenance.get("trajectory", {}))] if reference else []
     return next((split for split in found if split.startswith("test")), "")
+
+
+def seen_test_clips(policy: str, clips: Sequence[str]) -> list[str]:
+    """The test clips among `clips` that a network was trained on by its card beside the .onnx file `policy`; none
+    without a network ("")."""
+    data = load(Path(policy).with_suffix(".json"), PolicyCard).training_data if policy else ()
+    return sorted({clip for clip in clips if held_out_split(clip)} & set(data))
 
 
 def make(variation: Variation) -> VariedClip:

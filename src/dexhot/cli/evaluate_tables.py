@@ -1,0 +1,126 @@
+"""The tables of `dexhot evaluate`."""
+
+from typing import Any
+
+from rich.table import Table
+
+from dexhot.cli.output import console
+from dexhot.evaluation.options import EXPLAINED
+from dexhot.evaluation.panel import NEEDED
+from dexhot.metrics.judge import judge
+from dexhot.retargeting.retarget import reference_kind
+
+SCORES = {
+    "tracking_error": "tracking error (eq. 20)",
+    "generalization_score": "generalisation score (eq. 21)",
+    "noisy_success_strict": "noisy references: strict",
+    "noisy_perturbed": "  perturbed",
+    "robustness_score": "  robustness score (eq. 26)",
+    "unreasonable_success_strict": "unreasonable references: strict",
+    "unreasonable_perturbed": "  perturbed (unreasonable)",
+    "hard_to_track": "hard-to-track score",
+}
+
+
+def show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """A row per clip: each controller's verdict in the nominal world, and the perturbed fraction."""
+    table = Table("clip", *(f"{name}: strict, perturbed" for name in names), title_justify="left")
+    for row in rows:
+        cells = [
+            f"{'yes' if row[n]['success_strict'] else 'no':3} {_text(row[n]['perturbed'])}" if n in row else ""
+            for n in names
+        ]
+        table.add_row(row["clip"], *cells)
+    console.print(table)
+
+
+def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
+    """Two tables, so that results with and without simulation at run time are in no common column: means with 95 %
+    intervals over clips, medians of the errors, and what was simulated."""
+    for simulates in (False, True):
+        chosen = {n: f for n, f in figures.items() if bool(f["steps_mean"] or f["tick_steps_mean"]) == simulates}
+        if not chosen:
+            continue
+        how = "simulating before the start, or per tick" if simulates else "without simulation at run time"
+        table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
+        some = chosen.values()
+        lines: dict[str, Any] = {
+            "clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}",
+            "perturbed (strict)": lambda f: _spanned(f, "perturbed"),
+            "  over replay": lambda f: _spanned(f, "over_replay"),
+            "strict": lambda f: _spanned(f, "success_strict"),
+            **({"  panel": lambda f: _spanned(f, "success_panel")} if any("success_panel" in f for f in some) else {}),
+            "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
+            "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
+        }
+        for name, words in (("unseen_objects", "on unseen objects"), ("in_hand", "in-hand clips")):
+            if any(f"perturbed_{name}" in f for f in chosen.values()):
+                lines[f"  {words}"] = lambda f, n=name: f"{f[f'perturbed_{n}']:.2f}" if f"perturbed_{n}" in f else ""
+        if any("n_placed" in f for f in chosen.values()):
+            lines["strict on the arm, of those placed"] = lambda f: _of(f, "arm_strict", "n_placed")
+            lines["  of those strict on the hand"] = lambda f: _of(f, "arm_strict_of_strict", "n_placed_strict")
+        for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "contact", "penetration_mm"):
+            lines[f"{name}: median; mean"] = lambda f, n=name: (
+                f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
+            )
+        for name, words in SCORES.items():
+            if any(name in f for f in some):
+                lines[words] = lambda f, n=name: f"{f[n]:.3g}" if n in f else ""
+        lines["before the start: CPU s, steps"] = lambda f: f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:.0f}"
+        lines["per tick: ms, steps"] = lambda f: f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
+        lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""
+        for line, text in lines.items():
+            table.add_row(line, *(text(f) for f in chosen.values()))
+        console.print(table)
+        for name in chosen:
+            console.print(f"  {name}: {EXPLAINED.get(name, EXPLAINED['policy'])}", highlight=False)
+
+
+def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
+    """A mean with its interval."""
+    if figures.get(name + mean) is None:
+        return ""
+    low, high = figures[f"{name}_interval"]
+    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
+    return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _of(figures: dict[str, Any], fraction: str, count: str) -> str:
+    """A fraction and of how many; empty where nothing was tried."""
+    value = figures.get(fraction)
+    return "" if value is None else f"{value:.2f} of {figures[count]}"
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def named(rollout: Any) -> dict[str, str]:
+    """The physics that made a rollout: its version, and the profile of the finger servos; and how its reference was
+    made."""
+    made = {name: rollout.provenance[name] for name in ("physics", "servo") if name in rollout.provenance}
+    kind = reference_kind(rollout.reference)
+    return made | ({"reference_kind": kind} if kind else {})
+
+
+def show_rollout(rollout: Any) -> None:
+    """Print each metric beside its limit, as in the report."""
+    made = [f"{name.replace('_', ' ')} {value}" for name, value in named(rollout).items()]
+    title = f"{rollout.name} ({', '.join([rollout.kind, *made])})"
+    table = Table("metric", "value", "", "limit", "", title=title, title_justify="left")
+    table.columns[1].justify = "right"
+    for v in judge(rollout.metrics):
+        mark = "" if v.passed is None else "[green]pass[/]" if v.passed else "[red]fail[/]"
+        table.add_row(v.id, v.text, v.unit, v.limit_text, mark)
+    console.print(table)
+
+
+def show_panel(panel: Any) -> None:
+    """Each world's verdict."""
+    passed, of = sum(light.passed for light in panel.lights), len(panel.lights)
+    verdict = "[green]pass[/]" if panel.success else "[red]fail[/]"
+    title = f"success_panel {verdict}: strict in {passed} of {of} other worlds; the nominal one and {NEEDED} are needed"
+    table = Table("world", "strict", "why", title=title, title_justify="left")
+    for light in (panel.nominal, *panel.lights):
+        table.add_row(light.name, "[green]pass[/]" if light.passed else "[red]fail[/]", light.why)
+    console.print(table)
