@@ -239,6 +239,8 @@ def open3d_errors(model: Any, depth: np.ndarray, mask: np.ndarray, truth: np.nda
     """FPFH + RANSAC + point-to-plane ICP on the same points: ADD < 0.1 d, ADD-S < 0.05 d, s."""
     import open3d as o3d
 
+    o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)  # else a line for each mask with few points
+
     voxel = model.diameter / 25
     v, u = np.nonzero(mask & (depth > 0))
     points = CAMERA.backproject(np.stack([u, v], -1), depth[v, u].astype(float))

@@ -207,7 +207,6 @@ def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monke
         (["a", "b"], "b.evidence.npz does not exist: run `dexhot perceive b`"),
         (["a", "b", "--evidence", "a.evidence.npz"], "not 1 for 2"),
         (["a", "a"], "evidence of two recordings"),
-        (["a", "b", "--recipe", "robot_hand", "--joints", "j.npz"], "takes one recording"),
     ):
         assert main(["fit", *words]) == 1
         assert said in " ".join(capsys.readouterr().err.split())
@@ -237,6 +236,9 @@ def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monke
     found = load(tmp_path / "robot.fit.npz", Evidence)
     assert np.linalg.norm(found.object_pose[:, :3] - poses[:, :3], axis=1).max() < 0.05
     assert found.provenance["fit"]["hand"] == "leap_right"
+    save(evidence, tmp_path / "beside.npz")  # a second camera; here it sees the same
+    words[2:2] = ["robot", "--evidence", "robot.evidence.npz", "beside.npz"]
+    assert main([*words, "--set", *QUICK, "--force", "--json"]) == 0 and last_line(capsys)["views"] == 2
 
 
 def test_a_picture_of_a_person_is_fitted(tmp_path, monkeypatch, capsys):

@@ -39,14 +39,20 @@ QUICK = (
 )  # fmt: skip
 
 
-def clip() -> tuple[Recording, Evidence, RobotMotion, np.ndarray]:
-    """A LEAP hand before a box that moves with it, drawn in labels; the box's true poses in the camera's frame."""
+def clip(camera_T_other: np.ndarray | None = None) -> tuple[Recording, Evidence, RobotMotion, np.ndarray]:
+    """A LEAP hand before a box that moves with it, drawn in labels; the box's true poses in the camera's frame. With
+    `camera_T_other` (7,): as a camera there sees it."""
     step = np.arange(FRAMES)[:, None] * [0.004, 0.0, 0.0]
     palm = np.tile(CAMERA_T_PALM, (FRAMES, 1))
     palm[:, :3] += step
     q = np.tile(LEAP.nominal, (FRAMES, 1))
     held = make_pose(np.array([0.09, 0.0, -0.09]), rotvec_to_quat(np.array([0.3, -0.4, 0.2])))
     poses = compose(palm, held)
+    joints = RobotMotion("leap_right", np.arange(FRAMES) / 15.0, q, compose(WORLD_T_CAMERA, palm))
+    world_T_camera = WORLD_T_CAMERA
+    if camera_T_other is not None:
+        palm, poses = compose(inverse(camera_T_other), palm), compose(inverse(camera_T_other), poses)
+        world_T_camera = compose(WORLD_T_CAMERA, camera_T_other)
     f = np.array([CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy])
     labels = np.zeros((FRAMES, CAMERA.height, CAMERA.width), np.uint8)
     for t in range(FRAMES):
@@ -54,11 +60,11 @@ def clip() -> tuple[Recording, Evidence, RobotMotion, np.ndarray]:
         draw_depth(transform(palm[t], SKIN.points(q[t])), SKIN.surface.faces, f, near)
         draw_depth(transform(poses[t], ASSET.vertices), np.asarray(ASSET.faces, np.int64), f, far)
         labels[t] = np.where(np.minimum(near, far) > 100, 0, np.where(near < far, 1, 2))
-    time = np.arange(FRAMES) / 15.0
+    time = joints.time
     color = np.where((labels == 2)[..., None], [40, 90, 170], 120).astype(np.uint8)
-    recording = Recording("robot", time, color, np.zeros(labels.shape, np.uint16), CAMERA, WORLD_T_CAMERA)
+    recording = Recording("robot", time, color, np.zeros(labels.shape, np.uint16), CAMERA, world_T_camera)
     evidence = Evidence("robot", time, labels, {}, {}, np.full((FRAMES, 7), np.nan))
-    return recording, evidence, RobotMotion("leap_right", time, q, compose(WORLD_T_CAMERA, palm)), poses
+    return recording, evidence, joints, poses
 
 
 RECORDING, EVIDENCE, MOTION, POSES = clip()
@@ -128,6 +134,25 @@ def test_the_object_is_found():
     assert off(found) < 0.012 and off(start) < 0.03 and not np.array_equal(found.object_pose, start.object_pose)
     assert found.provenance["fit"]["terms"] == list(recipe().terms) and found.provenance["object"] == ASSET.name
     assert found.labels is EVIDENCE.labels
+
+
+def test_a_second_camera_tells_how_far_away_the_object_is():
+    """From the side; the same view given twice tells nothing new."""
+    across = make_pose([0.5, 0.0, 0.5], rotvec_to_quat([0.0, -np.pi / 2, 0.0]))  # x of this one is depth of the first
+    second, seen, _, _ = clip(across)
+    depth = transform(POSES, MODEL.centre)[:, 2]
+    off_by = {}
+    for name, recordings, evidences in (
+        ("one", RECORDING, EVIDENCE),
+        ("twice", [RECORDING, RECORDING], [EVIDENCE, EVIDENCE]),
+        ("two", [RECORDING, second], [EVIDENCE, seen]),
+    ):
+        found = fit_robot_hand(recordings, evidences, MODEL, recipe(), MOTION)
+        off_by[name] = np.abs(transform(found.object_pose, MODEL.centre)[:, 2] - depth).mean()
+    assert off_by["two"] < 0.5 * min(off_by["one"], off_by["twice"]), off_by
+    with pytest.raises(ClipError, match="has no world_T_camera"):
+        uncalibrated = replace(second, world_T_camera=None)
+        fit_robot_hand([RECORDING, uncalibrated], [EVIDENCE, seen], MODEL, recipe(), MOTION)
 
 
 def test_the_known_hand_pushes_the_object_out():

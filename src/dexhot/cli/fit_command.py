@@ -113,7 +113,6 @@ def _fit_recording(args: Args) -> None:
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import HandObjectTrajectory
-    from dexhot.errors import DexhotError
     from dexhot.fitting.overlay import draw_overlay
     from dexhot.fitting.recipe import load_recipe
     from dexhot.fitting.recording_fit import fit_recording
@@ -128,9 +127,7 @@ def _fit_recording(args: Args) -> None:
     recordings = [open_recording(name, fovy=args.fovy) for name in (args.clip, *args.views)]
     recording = recordings[0]
     if recipe.method == "robot_hand" or args.joints:
-        if args.views:
-            raise DexhotError("--recipe robot_hand takes one recording.")
-        _fit_robot(args, recipe, recording)
+        _fit_robot(args, recipe, recordings)
         return
     guessed = not args.views and recording.world_T_camera is None and (level := on_table(recording)) is not None
     if guessed:
@@ -193,8 +190,8 @@ def _seen(args: Args, recordings: "Sequence[Recording]") -> "tuple[list[Evidence
     return evidences, None if wanted == "none" else load_object(wanted)
 
 
-def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
-    """The object of a recording of a robot's hand."""
+def _fit_robot(args: Args, recipe: "Recipe", recordings: "Sequence[Recording]") -> None:
+    """The object of a robot's hand, in a recording or in several of the same moments."""
     import time
 
     from dexhot.cli.output import print_json, summary
@@ -210,8 +207,9 @@ def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
         raise DexhotError("--recipe robot_hand and --joints FILE.npz belong together.")
     if args.picture:
         raise DexhotError("--picture shows a person's hand; leave it out with --recipe robot_hand.")
+    recording = recordings[0]
     name = recording.name.rpartition("/")[2]
-    (evidence,), asset = _seen(args, [recording])
+    evidences, asset = _seen(args, recordings)
     if asset is None:
         raise DexhotError("--recipe robot_hand finds an object: give --object NAME, not none.")
     motion = read_robot_motion(args.joints)
@@ -219,11 +217,12 @@ def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
     check_out(out, "dexhot/evidence", args.force)
     began = time.thread_time()
     with progress(f"fitting {name} ({len(recording.time)} frames)"):
-        found = fit_robot_hand(recording, evidence, object_model(asset), recipe, motion)
+        found = fit_robot_hand(recordings, evidences, object_model(asset), recipe, motion)
     save(found, out)
     figures = {
         "frames": len(recording.time),
         "frames_with_object": int((found.labels == LABELS["object"]).any(axis=(1, 2)).sum()),
+        **({"views": len(recordings)} if args.views else {}),
         "hand": motion.hand,
         **{name: value for name, value in found.provenance["fit"].items() if name.startswith("object_")},
         "s_per_frame": round((time.thread_time() - began) / len(recording.time), 3),

@@ -6,7 +6,7 @@
 The object starts from its masks alone (silhouette_search); the hand, drawn from its joints, hides it and is touched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ from dexhot.data.types import Evidence
 from dexhot.errors import ClipError, FileFormatError
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import BatchScene, Bodies, GivenSurface, merged
-from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
-from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_recipe
+from dexhot.fitting.batch_view import BatchView, view_of, views_of
 from dexhot.fitting.contact_terms import BatchPenetration
 from dexhot.fitting.descent import loss_of
 from dexhot.fitting.handypriors import vertex_colors
@@ -30,6 +30,7 @@ from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.recording_fit import without_depth
 from dexhot.fitting.scene import ObjectModel, thinned
 from dexhot.fitting.silhouette_search import search_object
+from dexhot.fitting.views import RecordedView, recorded_views
 from dexhot.geometry import triangles
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, slerp
@@ -117,28 +118,41 @@ def seen_points(skin: RobotSkin, motion: RobotMotion, world_T_camera: np.ndarray
 
 
 def fit_robot_hand(
-    recording: Recording, evidence: Evidence, model: ObjectModel, recipe: Recipe, motion: RobotMotion
+    recording: Recording | Sequence[Recording],
+    evidence: Evidence | Sequence[Evidence],
+    model: ObjectModel,
+    recipe: Recipe,
+    motion: RobotMotion,
 ) -> Evidence:
-    """The evidence with the object's poses that were found; its provenance says whether they are ambiguous.
+    """The evidence with the object's poses that were found; its provenance says whether they are ambiguous. Of several
+    recordings of the same moments by calibrated cameras it is the first one's, from which the object starts.
 
     Raises ClipError without the camera's pose, for joints of other times, and where no frame shows the object.
     """
+    recordings = [recording] if isinstance(recording, Recording) else list(recording)
+    evidences = [evidence] if isinstance(evidence, Evidence) else list(evidence)
+    recording, evidence = recordings[0], evidences[0]
     if recording.world_T_camera is None:
         raise ClipError(f"{recording.name}: where the robot's hand is needs world_T_camera (docs/capture.md).")
+    sights = [
+        RecordedView(*without_depth(one.recording, one.evidence), one.at)
+        for one in recorded_views(recordings, evidences)
+    ]
     skin = RobotSkin(load_hand(motion.hand))
     fixed = {f"{SIDE}.points": seen_points(skin, motion.at(recording.time), recording.world_T_camera)}
-    blind = without_depth(recording, evidence)
-    solver = recipe.solver
-    view = view_of(*blind, [SIDE], solver["pixels"])
+    solver, first = recipe.solver, sights[0]
+    views = views_of(sights, [SIDE], solver["pixels"])
+    view = views[0]
     bodies = Bodies({}, model, "", surfaces={SIDE: skin.surface})
-    search = search_object(bodies, view_of(*blind, [SIDE], solver["pixels"], ["object"]), solver)
+    around = view_of(first.recording, first.evidence, [SIDE], solver["pixels"], ["object"])
+    search = search_object(bodies, around, solver)
     now = merged(search.unknowns)
     if "image" in recipe.terms:
         colors = vertex_colors(BatchScene(bodies, now, view.small, fixed), view)
         bodies = replace(bodies, model=replace(model, colors=colors))
     if recipe.terms:  # without any it is the start
         rates = {"turn": solver["turn_rate"], "place": solver["place_rate"]}
-        loss = loss_of(bodies, terms_of(recipe, view), view.small, fixed)
+        loss = loss_of(bodies, terms_of(recipe, views), view.small, fixed)
         now = adam(now, loss, rates, solver["steps"]).unknowns
     last = BatchScene(bodies, now, view.small)
     poses = [make_pose(last.origin(t), matrix_to_quat(last.rotation[t])) for t in range(len(view))]
@@ -148,14 +162,16 @@ def fit_robot_hand(
     return replace(evidence, object_pose=np.stack(poses), provenance=made)
 
 
-def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:
-    """What the recipe asks for."""
+def terms_of(recipe: Recipe, views: Sequence[BatchView]) -> list[BatchTerm]:
+    """What the recipe asks for: what is seen by every camera, physics once."""
+    seen: list[dict[str, Callable[..., BatchTerm]]] = [
+        {"image": partial(ObjectImage, view), "mask": partial(MaskRendering, view, hand=0.0)}  # the hand is where it is
+        for view in views
+    ]
     kinds: dict[str, Callable[..., BatchTerm]] = {
-        "image": partial(ObjectImage, view),
-        "mask": partial(MaskRendering, view, hand=0.0),  # the hand is where it is
         "sliding": Sliding,
         "penetration": BatchPenetration,
         "consistency": Consistency,
         "oscillation": Oscillation,
     }
-    return [kinds[name](**row) for name, row in recipe.terms.items()]
+    return by_recipe(recipe, views, seen, kinds)

@@ -16,7 +16,7 @@ from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory, HandTrack, PolicyCard, Reference
 from dexhot.datasets import split_clips, splits
 from dexhot.datasets.human_clip import human_clip
-from dexhot.datasets.library import recorded_split
+from dexhot.datasets.library import clip_names, recorded_split
 from dexhot.datasets.scanned import generate_grasp
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, lowest, transform
@@ -61,8 +61,8 @@ class VariedClip:
 
 
 def clips_named(names: Sequence[str]) -> list[str]:
-    """Names of clips, with a dataset's name ("grab", "parametric", "grab-full") for its train split. Raises DexhotError
-    where that is no clip."""
+    """Names of clips, with a dataset's name ("grab", "parametric", "grab-full") for its train split, or for all its
+    clips where it has no splits ("dexycb"). Raises DexhotError where that is no clip."""
     found = [clip for name in names for clip in _train_split(name)]
     if not found:
         raise DexhotError("there is no clip to train on: name clips, or a set of them (grab, parametric).")
@@ -70,10 +70,12 @@ def clips_named(names: Sequence[str]) -> list[str]:
 
 
 def _train_split(name: str) -> list[str]:
-    """Of a dataset; [name] for the name of a clip, or a file."""
+    """Of a dataset; all of one without splits, such as DexYCB's motions; [name] for the name of a clip, or a file."""
     dataset = name.replace("-", "_")
-    if "/" in name or name.endswith(".npz") or not (named := splits(dataset)):
+    if "/" in name or name.endswith(".npz"):
         return [name]
+    if not any((named := splits(dataset)).values()):
+        return clip_names(dataset) or [name]
     return [f"{dataset}/{clip}" for clip in split_clips("train", named)]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dexhot.data.files import save
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import sampled_grasp
 from dexhot.errors import DexhotError, NotFoundError
@@ -180,3 +181,11 @@ def test_sets_of_clips_have_names():
     generated = clips_named(["parametric"])
     assert BOX in generated and len(generated) > 20
     assert clips_named(["grab/duck_lift", "parametric", BOX]) == ["grab/duck_lift", *generated]
+
+
+def test_a_dataset_without_splits_is_all_for_training(cache, lift, monkeypatch):
+    for name in ("b-mirrored", "a"):
+        save(replace(lift[0], name=f"dexycb/{name}"), cache / "trajectories" / "dexycb" / f"{name}.npz")
+    assert clips_named(["dexycb"]) == ["dexycb/a", "dexycb/b-mirrored"]
+    monkeypatch.setattr(variations, "splits", lambda dataset: {"train": ["a"], "test": ["b-mirrored"]})
+    assert clips_named(["dexycb"]) == ["dexycb/a"]

@@ -18,7 +18,8 @@ class Demonstrations:
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training
-    clips of `dexhot train prior`. Clips of a test split are refused."""
+    clips of `dexhot train prior`, the name of an imported dataset ("dexycb") for its own. Clips of a test split are
+    refused."""
     out: Annotated[Path, shown("FOLDER")] = Path("demonstrations")
     """Folder of the set: demonstrations, ledger.jsonl, ledger.html. Missing folders are created."""
     per_clip: int = 10
