@@ -13,6 +13,7 @@ MINE, MINE_TEST, PLANNED = "2026-11-27-mine", "2026-11-27-mine-test", "2026-11-2
 PPO, PANEL, SET = "2026-11-28-policy-ppo", "2026-11-28-policy-panel", "2026-11-28-demonstrations"
 PRIOR, CAMERA, SCALING = "2026-11-28-prior-test", "2026-11-28-camera", "2026-11-28-scaling"
 SIM, GENERATED = "2026-11-28-sim-quick", "2026-11-28-policy-generated"
+DEXYCB = "2026-11-28-demonstrations-dexycb"
 
 
 @cache
@@ -61,6 +62,9 @@ SENTENCES = [
      "{:.0f}) |", PLANNED, ["success_strict", "success_strict_perturbed", "replay_success_strict_perturbed",
                             "kinematic_success_strict_perturbed", "frozen_success_strict_perturbed"]),
     ("benchmarks/README.md", "core-hours | {:.0f}; 3.0 |", SET, ["demonstrations_per_core_hour"]),
+    ("docs/datasets.md", "made {} demonstrations of the {}:", DEXYCB, ["demonstrations", "attempts"]),
+    ("benchmarks/README.md", "demonstrations_per_core_hour; yield | {}; {:.0f}; {:.2f} | - |", DEXYCB,
+     ["demonstrations", "demonstrations_per_core_hour", "yield"]),
     ("benchmarks/README.md", "of bare physics | {:,.0f}; {:,.0f}; {:,.0f} |", SIM,
      ["control_steps_per_s", "control_steps_per_s_per_core", "physics_control_steps_per_s"]),
     ("benchmarks/README.md", "(0.29 with both cores busy) | {:.2f} |", SIM, ["overhead_fraction"]),
