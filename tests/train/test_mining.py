@@ -122,7 +122,9 @@ def test_the_benchmark_mines_without_structured_plans_or_with_a_homotopy_path(ca
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
     planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
     seen: list[float] = []
-    actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.repair, seen.append)
+    actions = search(
+        planner, nominal_world(lift_reference, simulator).state, TINY.repair, lambda done, rewinds: seen.append(done)
+    )
     assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
 
 
