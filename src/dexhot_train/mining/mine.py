@@ -50,7 +50,7 @@ VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search 
 class Report(Protocol):
     """Takes a stage and its completed fraction. of: what the fraction is of; how long the stage takes is not known."""
 
-    def __call__(self, stage: str, fraction: float, of: str | None = None) -> object: ...
+    def __call__(self, stage: str, fraction: float, of: str | None = None, /) -> object: ...
 
 
 def _unreported(stage: str, fraction: float, of: str | None = None) -> None: ...
@@ -218,7 +218,10 @@ class _Miner:
         worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
         budget, prior = Budget(self.options.structured), load_prior("", self.reference, self.setup.asset)
-        report = lambda done: self.report("structured search", done, "of its rollouts")  # noqa: E731
+
+        def report(done: float) -> None:
+            self.report("structured search", done, "of its rollouts")
+
         found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
         scene = self.simulator.scene
         return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
