@@ -10,6 +10,7 @@ import shlex
 import sys
 
 from dexhot import __version__
+from dexhot.cli.interrupts import keep_interrupts
 from dexhot.errors import DexhotError, import_error, meant, os_error
 
 COMMANDS = {
@@ -54,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     Errors of the operating system and missing packages are printed as one sentence too, without a traceback unless
     $DEXHOT_TRACEBACK is set.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        keep_interrupts()
+        argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return 0 if argv else 1
