@@ -319,6 +319,19 @@ def command(tmp_path, monkeypatch, capsys):
     return run
 
 
+def test_evidence_of_an_object_or_of_prompts_is_not_replaced_by_evidence_with_less(command):
+    lab = {"hands": LAB["hands"], "masks": LAB["masks"]}
+    command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])
+    with pytest.raises(DexhotError, match=r"e.npz has poses and masks of box and the prompt on object.*or --force"):
+        command(**lab)
+    with pytest.raises(DexhotError, match=r"e.npz has the prompt on object, which"):
+        command(object="box", **lab, poses=LAB["poses"])
+    command(object="box", prompt=("object:441,331",), **lab, poses=LAB["poses"])  # a better click
+    evidence, _ = command(force=True, **lab)
+    assert not evidence.provenance["object"] and not np.isfinite(evidence.object_pose).any()
+    command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])  # more replaces less
+
+
 LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}
 
 

@@ -10,6 +10,7 @@ from dexhot.errors import DexhotError, FileFormatError
 
 pytest.importorskip("numba")
 from dexhot.geometry.planes import table_plane
+from dexhot.hardware.camera.recording import open_recording
 from dexhot.perception.bag import read_evidence, write_evidence
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.object_track import ObjectTrack, note_on
@@ -17,6 +18,7 @@ from dexhot.perception.perceive import Seen, judge, keypoints_of, of_track, perc
 from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, is_arm, prompted
 from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
+from dexhot.perception.unscanned import resting_mask
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
@@ -181,6 +183,28 @@ def test_a_hidden_object_has_no_box():
 def test_depth_that_is_zero_everywhere():
     with pytest.raises(DexhotError, match="has no depth in any frame"):
         perceive(clip(), None, object_track())
+
+
+def test_depth_that_is_not_aligned_is_named_with_the_reason_and_the_remedy(tmp_path):
+    types, info = typestore().types, "sensor_msgs/msg/CameraInfo"
+    header = types["std_msgs/msg/Header"](stamp=types["builtin_interfaces/msg/Time"](1, 0), frame_id="camera")
+    size, focal = {"height": 4, "width": 4, "header": header}, [4.0, 0, 2, 0, 4, 2, 0, 0, 1]
+    roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    matrices = {"k": np.array(focal), "d": np.zeros(5), "r": np.eye(3).ravel(), "p": np.zeros(12)}
+    with BagWriter(tmp_path / "bag") as bag:
+        about = types[info](**size, distortion_model="plumb_bob", **matrices, binning_x=0, binning_y=0, roi=roi)
+        bag.write_message(bag.topic("/camera/color/camera_info", info), 1, about)
+        for topic, encoding, depth in (("color/image_raw", "rgb8", 3), ("depth/image_rect_raw", "16UC1", 2)):
+            image = types["sensor_msgs/msg/Image"](
+                **size, encoding=encoding, is_bigendian=0, step=4 * depth, data=np.ones(16 * depth, np.uint8)
+            )
+            bag.write_message(bag.topic(f"/camera/{topic}", "sensor_msgs/msg/Image"), 1, image)
+    recording = open_recording(tmp_path / "bag")
+    told = r"the depth of /camera/depth/image_rect_raw is omitted: it is not aligned.*align_depth.enable:=true"
+    with pytest.raises(DexhotError, match=told):
+        perceive(recording, None, object_track())
+    with pytest.raises(DexhotError, match=told):
+        resting_mask(recording)
 
 
 def test_an_object_that_is_never_visible():

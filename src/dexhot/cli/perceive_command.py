@@ -51,7 +51,7 @@ class Args:
     picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw six frames with masks, keypoints and confidence."""
     force: bool = False
-    """Overwrite an output file of another kind."""
+    """Overwrite an output file of another kind, or evidence of an object or prompts that the new one lacks."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -72,6 +72,7 @@ def run(args: Args) -> None:
     from dexhot.perception.object_track import object_track
     from dexhot.perception.perceive import perceive
     from dexhot.perception.prompts import prompts_of
+    from dexhot.perception.replaced import check_replaced
     from dexhot.progress import track as shown_progress
 
     at_least(0, start=args.start)
@@ -81,6 +82,7 @@ def run(args: Args) -> None:
     name = recording_name(args.recording)
     out = file_of(args.out or Path(f"{name}.evidence.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
+    check_replaced(out, args.object or "", prompts, args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     if args.bag and args.bag.exists():

@@ -11,6 +11,8 @@ import numpy as np
 from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 
+DEPTH_OMITTED = "depth_omitted"  # in the provenance: why a bag's depth cannot be used, and the remedy
+
 
 @dataclass
 class Recording:
@@ -31,6 +33,12 @@ class Recording:
     def has_depth(self) -> bool:
         """Whether any pixel of any frame has depth."""
         return bool(self.depth.any())
+
+    @property
+    def no_depth(self) -> str:
+        """The sentence about a recording without depth: why it was omitted, if its bag has any, and the remedy."""
+        why = self.provenance.get(DEPTH_OMITTED, "")
+        return f"{self.name}: {why}" if why else f"{self.name} has no depth in any frame: record with aligned depth."
 
     def validate(self) -> None:
         """Raise FileFormatError naming the field, its value and the expected one."""

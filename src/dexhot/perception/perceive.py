@@ -68,8 +68,7 @@ def perceive(
         check_inside(where, recording.intrinsics.width, recording.intrinsics.height)
     if track is not None and not recording.has_depth:
         raise DexhotError(
-            f"{recording.name} has no depth in any frame, and the object's pose comes from depth: record with aligned "
-            "depth (docs/capture.md), or perceive without --object."
+            f"{recording.no_depth} The object's pose comes from depth (docs/capture.md); without, leave out --object."
         )
     if track is not None and poses is not None:
         track = EstimatedTrack(poses, track.model, track.mask, track.prompt)

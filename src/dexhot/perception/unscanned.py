@@ -78,7 +78,7 @@ def resting_mask(
     """(H, W) the object in the first frame, and the table. It is the evidence's, or what a click (2,) or box (4,) px in
     the first frame marks, or the only thing on the table. Raises DexhotError."""
     if not recording.has_depth:
-        raise DexhotError(f"{recording.name} has no depth; an unscanned object needs it.")
+        raise DexhotError(f"{recording.no_depth} An unscanned object needs depth.")
     first = 1e-3 * recording.depth[0].astype(float)
     plane = table_plane(recording.intrinsics, first)
     if plane is None:

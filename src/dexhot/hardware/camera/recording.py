@@ -9,7 +9,7 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.data.files import kind_of
-from dexhot.data.recording import Recording, check_intrinsics
+from dexhot.data.recording import DEPTH_OMITTED, Recording, check_intrinsics
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
 from dexhot.geometry.cameras import pinhole
@@ -72,6 +72,8 @@ def open_recording(
         bag = find_frames(bags.locate(place), namespace)
         source, world_T_camera = iter(bag), static_transform(bag.path, WORLD, bag.color)
         made["topics"] = bag.names
+        if bag.left_out:
+            made[DEPTH_OMITTED] = bag.left_out
     recording = _collect(recording_name(place), source, start, count, made)
     recording.world_T_camera = world_T_camera
     notes = [] if bag is None else [*filter(None, (bag.left_out,)), *bag.lost]
