@@ -178,9 +178,9 @@ class CaptureNode(RecorderNode):
 
     def end_in_time(self) -> None:
         """End the capture after its duration."""
-        if self.p.duration and self.first_image is not None:
-            if time.monotonic() - self.first_image > self.p.duration:
-                self.end(f"{self.p.duration:g} s have passed")
+        since = 0.0 if self.first_image is None else time.monotonic() - self.first_image
+        if self.p.duration and since > self.p.duration:
+            self.end(f"{self.p.duration:g} s have passed")
 
     def end(self, reason: str, code: int = 0) -> None:
         if code and not self.finished:
