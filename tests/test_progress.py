@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+from dexhot.cli.perceive_command import frames_shown
 from dexhot.progress import Progress, duration
 
 JOB = """
@@ -100,6 +101,20 @@ def test_a_search_shows_no_time_left(monkeypatch):
     job(0.5, 1.0, "panel")
     now = 120.0
     assert job.line() == "panel: 50 %, 10 s, 10 s left"
+
+
+def test_the_first_frame_is_a_stage_of_its_own(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("dexhot.progress.time.monotonic", lambda: now)
+    job = Progress("perceiving a", counted=True)
+    frames = frames_shown(job, "perceiving a", 3, "user/block")
+    assert next(frames) == 0
+    now = 170.0
+    assert job.line() == "perceiving a, first frame: registering user/block: 1 min 10 s"
+    assert next(frames) == 1
+    now = 171.0
+    assert job.line() == "perceiving a, frames: 1 of 3, 1 s, 2 s left"
+    assert list(frames) == [2]
 
 
 def test_durations_are_short():

@@ -17,6 +17,7 @@ from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 from dexhot.perception.bag import write_evidence
+from dexhot.progress import Progress
 
 
 def last_line(capsys) -> dict:
@@ -162,10 +163,14 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     (tmp_path / "tiny").mkdir()
     monkeypatch.setattr(camera, "open_recording", lambda path, **_: recording)
     monkeypatch.chdir(tmp_path)
-    assert (
-        main(["fit", "tiny", "--without", "ground", "--set", "solver.iterations=4", "--picture", "p.png", "--json"])
-        == 0
-    )
+    shown = []
+    with monkeypatch.context() as noted:
+        noted.setattr(Progress, "__call__", lambda job, *report: shown.append(report))
+        words = ["fit", "tiny", "--without", "ground", "--set", "solver.iterations=4", "--picture", "p.png", "--json"]
+        assert main(words) == 0
+    counted = [report for report in shown if report[2] == "fitting tiny, frames"]
+    assert counted == [(k, 6, "fitting tiny, frames") for k in range(1, 7)]
+    assert shown[0] == (0, None, "fitting tiny, the hand's shape")
     told = last_line(capsys)
     fitted = load(tmp_path / "tiny.fit.npz", HandObjectTrajectory)
     assert fitted.object_name == ASSET.name and (tmp_path / "p.png").is_file()

@@ -130,7 +130,7 @@ def test_the_robots_own_hand_is_not_taken_for_the_object(seeing):
         seeing.look(k, frame=130, there=False)
     seeing.node.watch()
     assert seeing.poses == [] and not (seeing.label() == 2).any()
-    assert seeing.node.values["unseen"].startswith("the camera does not see it")
+    assert seeing.node.values["unseen"].startswith(f"the camera does not see {seeing.reference.object_name} (c")
     assert (seeing.label() == 1).sum() > 1000
 
 
@@ -138,11 +138,12 @@ def test_an_object_that_is_gone_is_lost_and_one_that_is_back_is_seen_again(seein
     seeing.look(0)
     seeing.look(1, there=False)
     seeing.node.watch()
-    assert "does not see it" in seeing.node.warnings["unseen"]
+    assert f"does not see {seeing.reference.object_name} (" in seeing.node.warnings["unseen"]
     seeing.look(2)
     seeing.node.watch()
     assert "unseen" not in seeing.node.warnings and seeing.node.values["unseen"] == ""
     assert seeing.bench.spin_until(lambda: len(seeing.poses) == 2)
+    assert seeing.node.total() == f"{seeing.reference.object_name} in 2 of 3 images; 0 were skipped"
 
 
 def test_an_image_without_joint_states_of_its_moment_is_not_looked_at(seeing):

@@ -144,9 +144,17 @@ def _fit_recording(args: Args) -> None:
     sides = ("right", "left") if args.side == "both" else (args.side,)
     hands = [mano(side, args.mano) if args.model == "mano" else open_hand(side) for side in sides]
     default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
-    with progress(f"fitting {name} ({len(recording.time)} frames)"):
+    with progress(title := f"fitting {name}", counted=True) as job:
         table = hands[0].table(args.convention or default)
-        fit = fit_recording(recordings, evidences, asset, recipe, hands, table)
+        fit = fit_recording(
+            recordings,
+            evidences,
+            asset,
+            recipe,
+            hands,
+            table,
+            progress=lambda done, total, what: job(done, total, f"{title}, {what}"),
+        )
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
     if args.views:

@@ -10,7 +10,10 @@ from dexhot.cli.arguments import at_least, shown
 from dexhot.perception.estimators import BOXES, EMBEDDED, HANDS, MASKS, MESHES, NONE, POSES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dexhot.perception.prompts import Prompts
+    from dexhot.progress import Progress
 
 
 ESTIMATORS = ("hands", "masks", "poses", "meshes", "boxes")  # switches
@@ -75,7 +78,7 @@ def run(args: Args) -> None:
     from dexhot.perception.perceive import perceive
     from dexhot.perception.prompts import prompts_of
     from dexhot.perception.replaced import check_replaced
-    from dexhot.progress import track as shown_progress
+    from dexhot.progress import progress
 
     at_least(0, start=args.start)
     at_least(1, count=args.count)
@@ -98,10 +101,11 @@ def run(args: Args) -> None:
     meshes, detector = estimators.meshes_of(args.meshes), estimators.boxes_of(args.boxes)
     track = object_track(asset, recording.intrinsics, prompts.get("object")) if asset is not None else None
     began = time.perf_counter()
-    numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
-    evidence, seen = perceive(
-        recording, hands, track, args.side, numbers, prompts, detector, segmenter=segmenter, poses=poses, meshes=meshes
-    )
+    with progress(title := f"perceiving {recording.name}", counted=True) as job:
+        numbers = frames_shown(job, title, len(recording), args.object)
+        evidence, seen = perceive(
+            recording, hands, track, args.side, numbers, prompts, detector, segmenter, poses, meshes
+        )
     took = time.perf_counter() - began
     evidence.provenance["object"] = args.object or ""
     evidence.provenance["estimators"] = {what: getattr(args, what) for what in ESTIMATORS}
@@ -126,6 +130,15 @@ def run(args: Args) -> None:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if args.json:
         print_json({"evidence": str(out), **figures, "notes": evidence.provenance["notes"]})
+
+
+def frames_shown(job: "Progress", title: str, count: int, name: str | None) -> "Iterator[int]":
+    """The frames' numbers. The first one, in which the object is searched for in every pose, is a stage of its own: its
+    time says nothing about the others'."""
+    job.stage(f"{title}, first frame{f': registering {name}' if name else ''}")
+    for k in range(count):
+        yield k
+        job(k + 1, count, f"{title}, frames")
 
 
 def check_prompts(args: Args, prompts: "Prompts") -> None:

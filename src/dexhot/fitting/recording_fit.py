@@ -21,7 +21,11 @@ from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 
+Report = Callable[[int, int | None, str], object]
 HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
+
+
+def _unreported(done: int, total: int | None, what: str) -> None: ...
 
 
 def fit_recording(
@@ -32,14 +36,17 @@ def fit_recording(
     hands: SkinnedHand | Sequence[SkinnedHand],
     table: KeypointTable | None = None,
     with_pose: bool = True,
+    progress: Report = _unreported,
 ) -> RecordingFit:
     """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording, or to
     several of the same moments by calibrated cameras, with their evidence in the same order. Frames, stamps and what is
     fitted are then the first one's.
 
     `table`: the keypoints' convention, by default MediaPipe's. `with_pose` False: without the object poses of an
-    estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand, or where
-    several recordings are not calibrated in one world or not of the same moments.
+    estimator; recipes without depth never use them. `progress`: called with the frames done, their
+    number (None: not countable) and the stage; by the tracker alone, the others solve all frames at once. Raises
+    ClipError where no frame shows enough of a hand, or where several recordings are not calibrated in one world or not
+    of the same moments.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
     if recipe.method == "contact":
@@ -66,7 +73,7 @@ def fit_recording(
             names = ", ".join(one.name for one in recordings)
             raise ClipError(f"no frame of {names} shows {LEAST_SEEN} keypoints of the {hand.side} hand.")
     if recipe.method == "tracking":
-        return _track(sights, asset, recipe, hands[0], tables, with_pose)
+        return _track(sights, asset, recipe, hands[0], tables, with_pose, progress)
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
@@ -87,6 +94,7 @@ def _track(
     hand: SkinnedHand,
     tables: dict[str, KeypointTable],
     with_pose: bool,
+    progress: Report,
 ) -> RecordingFit:
     """Frame by frame with the tracker; the shape first, from the first second."""
     frames, table = frames_by_all(sights, hand.side, with_pose), tables[hand.side]
@@ -95,20 +103,28 @@ def _track(
     camera, *others = (one.at for one in sights)
     first = [f for f in usable if f.time - usable[0].time <= SHAPE_SECONDS]
     tracker = HandObjectTracker(hand, model, camera.intrinsics, recipe, table, others=others)
+    progress(0, None, "the hand's shape")
     shape = tracker.shape_of([one for f in first for one in tracker.sightings_of(tracker.view(f))])
 
     def new() -> HandObjectTracker:
         return HandObjectTracker(hand, model, camera.intrinsics, recipe, table, shape, others=others)
 
     tracker = new()
-    tracked = [tracker.step(frame) for frame in frames]
+    progress(0, None, "the first frame")  # with the search for the object; a first use compiles
+    tracked = []
+    for t, frame in enumerate(frames, 1):
+        tracked.append(tracker.step(frame))
+        progress(t, len(frames), "frames")
     both = [t for t, one in enumerate(tracked) if one is not None and (model is None or one.object_seen)]
     if both and both[0]:  # hand and object were there before both were first seen: backward, once the start has settled
+        progress(0, None, "back from where hand and object were seen")
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         tracked[:settled] = list(_backward(tracked, frames, settled, new()))[::-1]
+    progress(0, None, "frames before a better hypothesis")
     mend(tracked, frames, new)
     began = time.thread_time()
     if weight := recipe.solver["smooth"]:
+        progress(0, None, "all frames together")
         since = next(t for t, one in enumerate(tracked) if one is not None)
         known = [one for one in tracked if one is not None]
         tracked[since:] = smoothed(new(), frames[since:], known, weight)

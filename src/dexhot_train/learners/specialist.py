@@ -115,19 +115,23 @@ def train_specialist(
     best: tuple[float, int, PolicyNetwork] | None = None
     student: PolicyNetwork | None = None
     for k in range(o.rounds + 1):
-        report(f"round {k} of {o.rounds}")
+        doing = f"round {k} of {o.rounds}"
+        report(f"{doing}: demonstrations")
         shown = demonstrated(lesson, card, teacher, k, sigma)
         data.append(shown)
         spent += Spent(o.worlds * len(reference.q))
         row: dict[str, Any] = {"round": k}
         if student is not None:
+            report(f"{doing}: answers to the network's states")
             answers = answered(lesson, card, teacher, TorchNetwork(student, card), k, run)
             data.append((answers.seen, answers.wanted))
             spent += answers.spent
             row["expert_improved"] = answers.improved
         seen, wanted = (np.concatenate(part) for part in zip(*data))
+        report(f"{doing}: fitting the network")
         student = _cached_student(lesson, card, seen, wanted, k)
         sigma = np.maximum(error_sigma(student, *shown), 0.25 * first_sigma(len(sigma)))
+        report(f"{doing}: {o.trials} held-out worlds")
         survived = held_out(lesson, card, student)
         spent += Spent(o.trials * len(reference.q))
         rows.append(row | {"frames": len(seen), "held_out": survived})

@@ -109,11 +109,20 @@ class PerceptionNode(DexhotNode):
         self.states: StampedHistory[np.ndarray] = StampedHistory()  # world_T_mesh as filtered
         self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": NOTHING}
         self.unseen = self.beside = ""
+        named = [self.asset.name] if self.asset is not None else []
+        self.found = dict.fromkeys([*(f"{side} hand" for side in self.sides), *named], 0)  # images that show each
         self.logged = time.monotonic()
         self.newest: Newest[ImagePair] = Newest("perception", self.worker)
 
     def stop(self) -> None:
         self.newest.stop()
+        self.get_logger().info(self.total())
+
+    def total(self) -> str:
+        """What was seen, in numbers of images."""
+        count = self.values["images"]
+        seen = [f"{name} in {number}" for name, number in self.found.items()]
+        return f"{', '.join(seen)} of {count} images; {self.newest.skipped} were skipped"
 
     # Inputs
 
@@ -213,12 +222,20 @@ class PerceptionNode(DexhotNode):
         lost = self.asset is not None and seen.sighting is None
         self.values["images"] += 1  # type: ignore[operator]
         self.values["lost"] += lost  # type: ignore[operator]
+        for side in seen.keypoints:
+            self.found[f"{side} hand"] += 1
+        if self.asset is not None and not lost:
+            self.found[self.asset.name] += 1
         self.values["confidence"] = round(seen.confidence, 3)
         beside = f"; in the first image {seen.prompt_note}" if seen.prompt_note else ""
         if beside and beside != self.beside:
             self.get_logger().warning(beside.removeprefix("; "))
         self.beside = beside
-        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f}){alike}{beside}" if lost else ""
+        self.unseen = (
+            f"the camera does not see {self.asset.name} (confidence {seen.confidence:.2f}){alike}{beside}"
+            if lost
+            else ""
+        )
 
     # Watching
 
