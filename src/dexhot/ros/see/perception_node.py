@@ -219,23 +219,21 @@ class PerceptionNode(DexhotNode):
             self.latency(stage).add(seconds)
         self.age.add(pair.age + time.monotonic() - pair.arrived)
         alike = "" if seen.ambiguous == "" else f"; several things look like it, at {seen.ambiguous}"
-        lost = self.asset is not None and seen.sighting is None
+        name = self.asset.name if self.asset is not None else ""
+        lost = bool(name) and seen.sighting is None
         self.values["images"] += 1  # type: ignore[operator]
         self.values["lost"] += lost  # type: ignore[operator]
         for side in seen.keypoints:
             self.found[f"{side} hand"] += 1
-        if self.asset is not None and not lost:
-            self.found[self.asset.name] += 1
+        if name and not lost:
+            self.found[name] += 1
         self.values["confidence"] = round(seen.confidence, 3)
         beside = f"; in the first image {seen.prompt_note}" if seen.prompt_note else ""
         if beside and beside != self.beside:
             self.get_logger().warning(beside.removeprefix("; "))
         self.beside = beside
-        self.unseen = (
-            f"the camera does not see {self.asset.name} (confidence {seen.confidence:.2f}){alike}{beside}"
-            if lost
-            else ""
-        )
+        doubt = f"(confidence {seen.confidence:.2f}){alike}{beside}"
+        self.unseen = f"the camera does not see {name} {doubt}" if lost else ""
 
     # Watching
 
