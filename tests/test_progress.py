@@ -89,6 +89,19 @@ def test_time_left_supposes_that_the_rest_goes_as_fast(monkeypatch):
     assert timed.fraction == 1.0
 
 
+def test_a_search_shows_no_time_left(monkeypatch):
+    """Its fraction is of the clip: it may rewind, end early, or be followed by others."""
+    now = 100.0
+    monkeypatch.setattr("dexhot.progress.time.monotonic", lambda: now)
+    job = Progress("mining", 1)
+    job(0.48, 1.0, "mining, robust search", "of the clip, rewound 1 of at most 2 times")
+    now = 110.0
+    assert job.line() == "mining, robust search: 48 % of the clip, rewound 1 of at most 2 times, 10 s"
+    job(0.5, 1.0, "panel")
+    now = 120.0
+    assert job.line() == "panel: 50 %, 10 s, 10 s left"
+
+
 def test_durations_are_short():
     assert [duration(s) for s in (0.4, 59.4, 65, 3720)] == ["0 s", "59 s", "1 min 05 s", "1 h 02 min"]
 

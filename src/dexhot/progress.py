@@ -25,17 +25,20 @@ class Progress:
         self.what, self.total, self.by_clock, self.counted = what, total, by_clock, counted
         self.done, self.began = 0.0, time.monotonic()
         self.measured: tuple[float, float] | None = None  # amount done and time since which the rate is measured
+        self.of: str | None = None
 
-    def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
-        """`done` of `total`; a new `what` starts a new stage with its own time estimate."""
+    def __call__(self, done: float, total: float | None = None, what: str | None = None, of: str | None = None) -> None:
+        """`done` of `total`; a new `what` starts a new stage with its own time estimate. of: what the percentage is of,
+        where it is not of the time, as in a search that may rewind or end early: then no time left is shown."""
         total = self.total if total is None else total
         if what is not None and what != self.what:
             self.stage(what)
-        self.done, self.total = done, total
+        self.done, self.total, self.of = done, total, of
 
     def stage(self, what: str) -> None:
         """Start a stage of unknown total."""
         self.what, self.began, self.done, self.total = what, time.monotonic(), 0.0, None
+        self.of = self.measured = None
 
     def says(self, before: str = "") -> Callable[[int, int, str], None]:
         """A function (done, total, line) that shows `before` and the line. What was done before its first call may be
@@ -62,14 +65,16 @@ class Progress:
 
     def line(self) -> str:
         """ "clips: 4 of 10, 12 s, 18 s left", or "40 %" where nothing is counted; the time left assumes a constant
-        rate."""
+        rate, and is left out where there is none (`of`)."""
         elapsed, fraction = time.monotonic() - self.began, self.fraction
         parts = [duration(elapsed)]
         if self.counted and self.total:
             parts.insert(0, f"{self.done:.0f} of {self.total:.0f}")
+        elif self.of is not None and fraction is not None:
+            parts.insert(0, f"{100 * fraction:.0f} % {self.of}")
         elif fraction:
             parts.insert(0, f"{100 * fraction:.0f} %")
-        if (left := self._left(fraction)) is not None:
+        if self.of is None and (left := self._left(fraction)) is not None:
             parts.append(f"{duration(left)} left")
         return f"{self.what}: {', '.join(parts)}"
 

@@ -29,10 +29,10 @@ def candidate(strict=False, robustness=0.0, arm=None, panel=None, error=1.0):
 def miner(lift_reference, lift_setup, monkeypatch):
     """A real one whose searches are noted and answered with `answers`."""
     options = MineOptions(seed=3, worlds=4, trials=2, attempts=3, structured=0)
-    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
+    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda *report: None)
     made.searches, made.answers, made.bare = [], [], candidate(error=9.0)
 
-    def answer(name, seed, worlds, options, start=None):
+    def answer(name, seed, worlds, options, start=None, which=""):
         made.searches.append((name, seed, len(worlds), options, start))
         return made.answers.pop(0)
 
@@ -79,7 +79,7 @@ def test_free_knots_follow_only_where_a_structured_plan_is_not_enough(miner, mon
 def test_a_structured_plan_is_found_among_the_miners_worlds(lift_reference, lift_setup):
     options = MineOptions(structured=8, trials=2, arm=False)
     made = make_worlds(lift_reference, lift_setup, options)
-    found = _Miner(lift_reference, made, options, lambda stage, share: None)._structured()
+    found = _Miner(lift_reference, made, options, lambda *report: None)._structured()
     assert found.provenance["chosen"] == "structured" and found.scores["success_strict"]
 
 
@@ -159,7 +159,7 @@ def test_what_was_spent_is_counted_over_interruptions(miner, monkeypatch):
 
 def test_the_worlds_that_choose_are_none_of_the_searchs(lift_reference, lift_setup):
     options = MineOptions(seed=3, trials=2)
-    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
+    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda *report: None)
     drawn = draw_worlds(lift_reference, made.simulator, 2, 3 + VALIDATION_SEED)
     searched = draw_worlds(lift_reference, made.simulator, 2, 3)
     for world, expected, other in zip(made.trials, drawn, searched):
@@ -176,20 +176,21 @@ def test_a_search_begins_at_the_actions_it_is_given_in_all_its_worlds(lift_refer
     asked = {}
 
     def searched(planner, states, options, progress, decisive):
-        progress(0.25)
+        progress(0.25, 2)
         asked.update(residual=planner.residual.copy(), models=planner.models, states=states, decisive=decisive)
         return base_actions(lift_reference, PHYSICS)
 
     monkeypatch.setattr(mining, "search", searched)
     start = base_actions(lift_reference, PHYSICS) + 0.02
     worlds = [made.world, *draw_worlds(lift_reference, made.simulator, 2, 0)]
-    made._search("repair", 0, worlds, options.repair, start)
+    made._search("repair", 0, worlds, options.repair, start, ", attempt 1 of at most 2")
     frames = len(lift_reference.q)
     np.testing.assert_allclose(asked["residual"][:frames], 0.02)
     assert not asked["residual"][frames:].any()
     assert asked["models"] == [world.model for world in worlds] and asked["decisive"] == 1
     np.testing.assert_array_equal(asked["states"], [world.state for world in worlds])
-    assert told == [("repair search", 0.25), ("judging repair", 0.0)] and made.tried[-1]["name"] == "repair"
+    searching = ("repair search, attempt 1 of at most 2", 0.25, "of the clip, rewound 2 of at most 6 times")
+    assert told == [searching, ("judging repair", 0.0)] and made.tried[-1]["name"] == "repair"
 
 
 def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_setup):

@@ -81,9 +81,7 @@ def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lif
         monkeypatch.setattr("dexhot_train.mining.mine.succeeds", lambda found: False)
     repair = replace(TINY.repair, budget=2000)
     options = replace(TINY, sampling=SamplingOptions(), structured=60, homotopy=1, repair=repair)
-    miner = _Miner(
-        short_reference, make_worlds(short_reference, lift_setup, options), options, lambda stage, done: None
-    )
+    miner = _Miner(short_reference, make_worlds(short_reference, lift_setup, options), options, lambda *told: None)
     worlds = [miner.world]
     found = {
         "structured": miner._structured,
@@ -122,7 +120,9 @@ def test_the_benchmark_mines_without_structured_plans_or_with_a_homotopy_path(ca
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
     planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
     seen: list[float] = []
-    actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.repair, seen.append)
+    actions = search(
+        planner, nominal_world(lift_reference, simulator).state, TINY.repair, lambda done, rewinds: seen.append(done)
+    )
     assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
 
 
@@ -236,14 +236,14 @@ def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_refe
 
 def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setup):
     there = place(lift_reference)
-    miner = _Miner(there, make_worlds(there, lift_setup, TINY), TINY, lambda stage, share: None)
+    miner = _Miner(there, make_worlds(there, lift_setup, TINY), TINY, lambda *told: None)
     found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
     here, back = (world.model for world in miner.arm_worlds)
     palms = [rig.world.scene.model.body("palm").pos for rig in (here, back)]
     np.testing.assert_allclose(palms[1] - palms[0], [0.0, 0.0, -0.002], atol=1e-12)
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
     assert found.provenance["control_steps"] == miner.control_steps > 0
-    alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda stage, share: None)
+    alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda *told: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
 

@@ -175,9 +175,18 @@ def test_the_search_ends_where_the_object_was_dropped_in_every_decisive_world(er
     assert one.predicted[-1][0] == EACH[-1]
 
 
+def test_progress_never_decreases_and_counts_the_rewinds():
+    told = []
+    lost = Planner(lambda t, world: 0.05 if t == 20 else 0.0)
+    run(lost, progress=lambda *report: told.append(report), rewinds=2)
+    assert len(rewinds_of(lost)) == 2 and [rewinds for _, rewinds in told[:: len(told) - 1]] == [0, 2]
+    assert all(before <= after for before, after in pairwise(told)), told
+    assert told[-1] == (1.0, 2)
+
+
 def test_progress_is_the_share_of_the_clip():
     told = []
-    run(Planner(), progress=told.append, keep=True)
+    run(Planner(), progress=lambda fraction, rewinds: told.append(fraction), keep=True)
     np.testing.assert_allclose(told, np.minimum(1.0, (np.array(EACH) + STRIDE) / FRAMES))
 
 

@@ -336,7 +336,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
             wanted,
             worlds,
             options,
-            lambda stage, done: job(done, what=f"mining, {stage}"),
+            lambda stage, done, of=None: job(done, 1.0, f"mining, {stage}", of),
         )
     judged = verdict(found)
     if not judged.success:

@@ -86,7 +86,10 @@ def run(args: Args) -> int:
     results: list[tuple[Path, ClipVerdict, dict[str, Any]]] = []
     with progress("mining", len(jobs)) as shown_progress:
         alone = len(jobs) == 1 and args.executor == "process"  # then in this process, which can show its stages
-        stages = lambda stage, done: shown_progress(done, 1.0, f"mining, {stage}")  # noqa: E731
+
+        def stages(stage: str, done: float, of: str | None = None) -> None:
+            shown_progress(done, 1.0, f"mining, {stage}", of)
+
         done = ((job, run_clip(job, stages)) for job in jobs)
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             shown_progress.advance()

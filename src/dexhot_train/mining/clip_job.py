@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from dexhot.retargeting.retarget import with_profile
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import source_hash, versions
-from dexhot_train.mining.mine import MineOptions, make_worlds, mine
+from dexhot_train.mining.mine import MineOptions, Report, make_worlds, mine
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def holds(out: Path, key: str) -> bool:
     return out.is_file() and load(out, Demonstration).provenance.get("key") == key
 
 
-def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
+def run_clip(job: ClipJob, progress: Report | None = None) -> Path:
     """Mine and save, unless done."""
     reference = load_reference(job.reference)
     reference = with_profile(reference, job.profile) if job.profile else reference
@@ -93,7 +92,7 @@ def mine_into(
     reference: Reference,
     setup: Setup,
     options: MineOptions,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Report | None = None,
 ) -> bool:
     """Mine and save into `out`, unless it has the result; returns whether it had. A stage that an interrupted run has
     finished is read from a file beside `out`."""

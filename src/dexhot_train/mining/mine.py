@@ -8,10 +8,9 @@ Candidates are ranked by strict success in the nominal world and on the arm, the
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -46,6 +45,15 @@ from dexhot_train.mining.worlds import (
 )
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search and benchmark use others
+
+
+class Report(Protocol):
+    """Takes a stage and its completed fraction. of: what the fraction is of; how long the stage takes is not known."""
+
+    def __call__(self, stage: str, fraction: float, of: str | None = None, /) -> object: ...
+
+
+def _unreported(stage: str, fraction: float, of: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -97,15 +105,15 @@ def mine(
     reference: Reference,
     worlds: ClipWorlds,
     options: MineOptions | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Report | None = None,
     partial: Path | None = None,
 ) -> Demonstration:
     """The best Demonstration found within the budget; its scores include whether it is a success.
 
-    worlds: from `make_worlds`, with the same options. progress: called with the stage and its completed fraction.
+    worlds: from `make_worlds`, with the same options. progress: called with the stages, and how far each has come.
     partial: file of the robust stage's result, written when that is done and read if present.
     """
-    miner = _Miner(reference, worlds, options or MineOptions(), progress or (lambda stage, fraction: None))
+    miner = _Miner(reference, worlds, options or MineOptions(), progress or _unreported)
     if partial is not None and partial.is_file():
         best = load(partial, Demonstration)
         miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
@@ -120,9 +128,7 @@ def mine(
 class _Miner:
     """Worlds, candidates and budget of one clip."""
 
-    def __init__(
-        self, reference: Reference, worlds: ClipWorlds, options: MineOptions, report: Callable[[str, float], None]
-    ):
+    def __init__(self, reference: Reference, worlds: ClipWorlds, options: MineOptions, report: Report):
         self.reference, self.options, self.report = reference, options, report
         self.setup, self.simulator = worlds.setup, worlds.simulator
         self.world, self.trials = worlds.nominal, worlds.trials
@@ -152,24 +158,25 @@ class _Miner:
         panel = best.scores.get("success_panel", True)
         return succeeds(best) and panel and best.scores["robustness"] >= self.options.enough
 
-    def _robust_search(self, seed: int) -> Demonstration:
-        """Result of a search in several worlds, drawn with `seed`."""
+    def _robust_search(self, seed: int, which: str = "") -> Demonstration:
+        """Result of a search in several worlds, drawn with `seed`. which: added to the stage's name."""
         worlds = [self.world, *self.arm_worlds][: self.options.worlds]
         worlds += planned_worlds(self.reference, self.simulator, self.options.worlds - len(worlds), seed)
-        return self._search("robust", seed, worlds, self.options.robust)
+        return self._search("robust", seed, worlds, self.options.robust, which=which)
 
     def repaired(self, best: Demonstration) -> Demonstration:
         """`best`, or a repaired one: repairs keep a plan until shortly before it loses the object. A success that fails
         the panel gets another robust search instead."""
         options = self.options
         for attempt in range(options.attempts):
+            which = f", attempt {attempt + 1} of at most {options.attempts}"
             if not succeeds(best):
                 how, worlds = options.repair, [self.world, *self.arm_worlds]
                 if best.scores["success_strict"]:  # fails on the arm only: half the effort
                     how = replace(how, budget=how.budget // 2)
-                found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
+                found = self._search("repair", options.seed + attempt, worlds, how, best.actions, which)
             elif options.worlds > 1 and not best.scores.get("success_panel", True):
-                found = self._robust_search(options.seed + 100 * (attempt + 1))
+                found = self._robust_search(options.seed + 100 * (attempt + 1), which)
             else:
                 break
             best = max(best, found, key=rank)
@@ -211,22 +218,35 @@ class _Miner:
         worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
         budget, prior = Budget(self.options.structured), load_prior("", self.reference, self.setup.asset)
-        report = lambda done: self.report("structured search", done)  # noqa: E731
+
+        def report(done: float) -> None:
+            self.report("structured search", done, "of its rollouts")
+
         found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
         scene = self.simulator.scene
         return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
 
     def _search(
-        self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
+        self,
+        name: str,
+        seed: int,
+        worlds: list[World],
+        options: SearchOptions,
+        start: np.ndarray | None = None,
+        which: str = "",
     ) -> Demonstration:
-        """Result of a search, from the bare reference or from the actions `start`."""
+        """Result of a search, from the bare reference or from the actions `start`. which: added to the stage's name."""
         models = [world.model for world in worlds]
         planner = SamplingPlanner(self.reference, self.planned, self.options.sampling, seed=seed, models=models)
         if start is not None:
             planner.residual[: planner.frames] = start - planner.base[: planner.frames]
         size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds[:1])
         states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
-        found = search(planner, states, options, lambda fraction: self.report(f"{name} search", fraction), decisive)
+
+        def report(fraction: float, rewinds: int) -> None:
+            self.report(f"{name} search{which}", fraction, f"of the clip{rewound(rewinds, options.rewinds)}")
+
+        found = search(planner, states, options, report, decisive)
         self.control_steps += planner.control_steps
         return self._demonstration(name, found)
 
@@ -248,6 +268,11 @@ class _Miner:
     def _seconds(self) -> float:
         """CPU time of this clip so far, s, including that of an interrupted run."""
         return self.spent + time.process_time() - self.began
+
+
+def rewound(rewinds: int, most: int) -> str:
+    """ ", rewound 1 of at most 6 times"; "" before the first."""
+    return f", rewound {rewinds} of at most {most} times" if rewinds else ""
 
 
 def placed(reference: Reference) -> bool:

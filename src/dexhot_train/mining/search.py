@@ -34,18 +34,19 @@ def search(
     planner: SamplingPlanner,
     states: np.ndarray,
     options: SearchOptions,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float, int], object] | None = None,
     decisive: int = 1,
 ) -> np.ndarray:
     """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
 
     A plan is good if it is good in every world; whether it is fair, and whether the object is lost, depends on the
     first `decisive` worlds. Any other world that loses the object is ignored from then on.
-    progress: called with the completed fraction of the clip, which decreases when the search rewinds.
+    progress: called with the furthest fraction of the clip so far, which a rewind leaves as it is, and the number of
+    rewinds.
     """
     states, models = np.atleast_2d(states), planner.models
     here = {0: (states, planner.residual.copy(), np.ones(len(states), bool))}
-    t, rewinds, first = 0, 0, slice(decisive)
+    t, rewinds, first, furthest = 0, 0, slice(decisive), 0
     while t < planner.frames - 1:
         states, _, alive = here[t]
         planner.models = models and [model for model, counts in zip(models, alive) if counts]
@@ -62,6 +63,8 @@ def search(
             t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)
             planner.residual[:] = here[t][1]
             rewinds += 1
+            if progress:
+                progress(min(1.0, furthest / planner.frames), rewinds)
             continue
         states, alive = states.copy(), alive.copy()
         error = tracking_error(planner, ahead, t)[0][:, planner.stride - 1]
@@ -72,8 +75,9 @@ def search(
         here[t] = states, planner.residual.copy(), alive
         if (error[first] > options.dropped).all():
             break
+        furthest = max(furthest, t)
         if progress:
-            progress(min(1.0, t / planner.frames))
+            progress(min(1.0, furthest / planner.frames), rewinds)
     planner.models = models
     return planner.actions(0, planner.frames)
 
