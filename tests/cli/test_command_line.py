@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -14,6 +15,7 @@ import pytest
 
 from dexhot.bringup.graphs import GRAPHS
 from dexhot.cli import COMMANDS, bench_command, main
+from dexhot.data.files import replacing, write_text
 from dexhot.errors import DexhotError, NotFoundError
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +109,24 @@ def test_ctrl_c_names_what_goes_on(command, goes_on, capsys, monkeypatch):
     assert main(words) == 130
     told = capsys.readouterr().err
     assert told == (f"stopped; what is done is kept. Go on with: dexhot {command}\n" if goes_on else "")
+
+
+@pytest.mark.parametrize("name", ["perceive", "fit", "report", "retarget"])
+@pytest.mark.parametrize("written", [False, True])
+def test_ctrl_c_says_what_was_written(name, written, capsys, monkeypatch, tmp_path, cache):
+    def stopped(args):
+        write_text(cache / "symmetry.json", "{}")
+        if written:
+            write_text(tmp_path / "x.json", "{}")
+        with suppress(OSError), replacing(tmp_path / "lost.json"):
+            raise OSError(28, "full")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dexhot.data.files.WRITTEN", {})
+    monkeypatch.setattr(importlib.import_module(f"dexhot.cli.{name}_command"), "run", stopped)
+    assert main([name, "a"]) == 130
+    told = f"written before that: {tmp_path / 'x.json'}" if written else "nothing was written."
+    assert capsys.readouterr().err == f"interrupted; {told}\n"
 
 
 def test_every_option_of_bench_is_an_argument_of_its_benchmarks():

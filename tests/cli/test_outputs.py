@@ -312,7 +312,27 @@ def test_numbers_that_cannot_be_are_refused_in_a_sentence(command, capsys, tmp_p
     assert "or more, not" in capsys.readouterr().err
 
 
-def test_a_report_that_was_interrupted_is_made_again(tmp_path, monkeypatch, lift_reference):
+def test_a_size_that_no_picture_has_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["synth", "grab/duck_lift", "--width", "100000"]) == 1
+    assert "--width and --height must be at most 4096 px, not 100000 and 480" in capsys.readouterr().err
+
+
+def test_a_size_that_cannot_be_rendered_is_not_blamed_on_the_libraries():
+    import mujoco
+
+    from dexhot.simulation.renderer import NoRendererError, new_renderer
+
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    try:
+        new_renderer(model, 32, 32).close()
+    except NoRendererError as e:
+        pytest.skip(str(e))
+    with pytest.raises(NoRendererError, match=r"pictures of 100000x480 px here .*; choose a smaller size"):
+        new_renderer(model, 100_000, 480)
+
+
+def test_a_report_that_was_interrupted_leaves_nothing(tmp_path, monkeypatch, lift_reference):
     from dexhot.report import folder
 
     def interrupt(*arguments):
@@ -321,6 +341,7 @@ def test_a_report_that_was_interrupted_is_made_again(tmp_path, monkeypatch, lift
     monkeypatch.setattr(folder, "load_setup", interrupt)
     with pytest.raises(KeyboardInterrupt):
         folder.write_report(SimpleNamespace(reference=lift_reference), tmp_path / "report")
+    assert not list(tmp_path.iterdir())
     assert folder.check_report_folder(tmp_path / "report")
 
 

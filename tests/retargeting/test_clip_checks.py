@@ -15,6 +15,7 @@ from dexhot.geometry.poses import compose, lowest, make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, to_xyzw
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, save_object
+from dexhot.retargeting import mending
 from dexhot.retargeting.clip_checks import check_clip, check_table, check_turns
 from dexhot.retargeting.mending import LIFTED, at_rest, checked_clip, in_hand, resting_advice, untouched, without_flips
 from dexhot.retargeting.retarget import RetargetOptions, retarget
@@ -428,6 +429,33 @@ def test_an_object_pose_in_another_quaternion_order_is_reported(lift_clip, lift_
     lift_object.symmetry = Symmetry()
     with pytest.raises(ClipError, match="in the order xyzw"):
         at_rest(lift_clip, "right", lift_object)
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_poses_in_xyzw_are_not_repaired_into_others(lift_clip, lift_object, fit):
+    """As what they are not they lie 9 mm inside the table and tip over by 19 degrees, which a fit may."""
+    lift_clip = fitted(lift_clip) if fit else lift_clip
+    assert checked_clip(lift_clip, "right", lift_object)[1] == []
+    lift_clip.object_pose[:, 3:] = to_xyzw(lift_clip.object_pose[:, 3:])
+    with pytest.raises(ClipError, match=r"is not at rest at the start .* in the order xyzw: write them wxyz"):
+        checked_clip(lift_clip, "right", lift_object)
+
+
+def test_xyzw_is_named_where_a_clip_is_plausible_without_and_nowhere_else(lift_clip, lift_object, monkeypatch):
+    seen = fitted_with_errors(lift_clip, lift_object, len(lift_clip.time))  # rests exactly in neither order
+    swapped = replace(seen, object_pose=make_pose(seen.object_pose[:, :3], to_xyzw(seen.object_pose[:, 3:])))
+
+    def flips_in_xyzw(name, time, quat):
+        if flips_always or np.abs(quat[0, 3]) > 0.9:
+            raise ClipError(f"{name}: it flips by 111 degrees. Track it again, or cut the clip.")
+
+    monkeypatch.setattr(mending, "check_turns", flips_in_xyzw)
+    flips_always = False
+    with pytest.raises(ClipError, match=r"flips by 111 degrees\. Its quaternions are in the order xyzw"):
+        checked_clip(swapped, "right", lift_object)
+    flips_always = True
+    with pytest.raises(ClipError, match="Track it again"):
+        checked_clip(swapped, "right", lift_object)
 
 
 def test_a_clip_that_begins_in_the_air_is_refused(lift_object):

@@ -11,7 +11,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Reference
 from dexhot.datasets.library import load_clip
 from dexhot.datasets.parametric import mirrored
-from dexhot.errors import DexhotError, FileFormatError
+from dexhot.errors import ClipError, DexhotError, FileFormatError
 from dexhot.geometry.single import rotation_error
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.correspondence import correspondence
@@ -159,6 +159,12 @@ def test_a_hand_that_only_watches_is_refused(hand, lift_clip, lift_object):
     lift_clip.object_pose[:, 0] += 0.4
     with pytest.raises(DexhotError, match=r"does not hold the object.*--no-contact"):
         retarget(lift_clip, hand, lift_object)
+
+
+def test_a_clip_in_which_nothing_moves_is_told_so(hand, lift_clip, lift_object):
+    """As the first frames of a fit: the hand is still on its way."""
+    with pytest.raises(ClipError, match=r"does not move in this clip \(2 frames\).*--frames"):
+        retarget(lift_clip.cut(0, 2), hand, lift_object)
 
 
 def test_missing_side_names_the_sides_there_are(lift):

@@ -142,6 +142,20 @@ def test_subscriptions_run_only_while_active(executor, sender):
     assert node.x == 1.0
 
 
+def test_surplus_calls_of_a_timer_neither_tick_nor_put_off_the_next_tick(executor):
+    """As the events executor makes them when it is busy: each moves the next call on by a period."""
+    node = make(executor)
+    timer, monitor = node._loops["loop"]
+    assert spin_until(executor, lambda: monitor.ticks)
+    before = monitor.ticks
+    for _ in range(50):
+        with timer.handle:
+            timer.handle.call_timer()
+        timer.callback()
+    assert monitor.ticks <= before + 1 and timer.time_until_next_call() <= 1.01e9 * monitor.period
+    assert spin_until(executor, lambda: monitor.ticks > before + 3)
+
+
 def test_an_exception_in_a_loop_is_a_fault_that_deactivates(executor):
     node = make(executor)
     node.publisher.publish = lambda message: 1 / 0

@@ -146,6 +146,18 @@ def test_images_beyond_the_backlog_are_dropped_and_reported(bench, tmp_path, mon
 
 
 @pytest.mark.ros
+def test_messages_end_a_capture_in_time_where_no_timer_is_called(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(capture_node.CaptureNode, "watch", lambda node: None)  # as while messages keep it busy
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0, duration=0.2)
+    publisher = bench.other.create_publisher(Image, COLOR, publish_profile("sensor"))
+    assert bench.spin_until(publisher.get_subscription_count)
+    while not node.finished:
+        publisher.publish(image(Header(), color(1)))
+        bench.spin_until(lambda: False, 0.05)
+    assert node.finished == "0.2 s have passed" and node.exit_code == 0
+
+
+@pytest.mark.ros
 def test_a_running_realsense_is_found_under_its_own_names_and_they_are_reported(bench, tmp_path):
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
     names = "/camera/camera/color/image_raw", "/camera/camera/aligned_depth_to_color/image_raw"

@@ -103,7 +103,19 @@ def main(argv: list[str] | None = None) -> int:
         kept = str(e) or ("stopped; what is done is kept." if getattr(args, "goes_on", False) else "")
         if kept:
             print(f"{kept} Go on with: {shlex.join(['dexhot', *argv])}", file=sys.stderr)
+        elif getattr(args, "writes_at_end", False):
+            print(f"interrupted; {_written()}", file=sys.stderr)
         return 130
+
+
+def _written() -> str:
+    """What a command that was interrupted has already written, but for the cache."""
+    from dexhot.data.files import WRITTEN
+    from dexhot.paths import cache_dir
+
+    cache = cache_dir().absolute()
+    found = [str(path) for path in WRITTEN if path.exists() and cache not in path.absolute().parents]
+    return f"written before that: {', '.join(found)}" if found else "nothing was written."
 
 
 def _print_completion(shells: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @dataclass
 class Args:
     """Fit one recording or clip."""
+
+    writes_at_end: ClassVar[bool] = True
 
     clip: Annotated[str, tyro.conf.Positional, shown("RECORDING|CLIP|FILE|IMAGE")]
     """A recording (bag, capture or folder of images, docs/fitting.md), a clip of the cache ("grab/duck_lift"), a

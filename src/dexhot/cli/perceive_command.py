@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -19,6 +19,8 @@ ESTIMATORS = ("hands", "masks", "poses", "meshes", "boxes")  # switches
 @dataclass
 class Args:
     """Perceive one recording."""
+
+    writes_at_end: ClassVar[bool] = True
 
     recording: Annotated[str, tyro.conf.Positional, shown("RECORDING")]
     """A bag, a run or capture folder, a folder of images with camera.yaml (docs/capture.md), or a video."""

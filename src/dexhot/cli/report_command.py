@@ -6,7 +6,7 @@ Takes a rollout, a demonstration (simulated again) or the folder of a recorded r
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -18,6 +18,8 @@ SEEN = "seen.png"  # beside a run that began with a video
 @dataclass
 class Args:
     """Source, contents and output of the report."""
+
+    writes_at_end: ClassVar[bool] = True
 
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""

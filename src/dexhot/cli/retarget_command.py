@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 @dataclass
 class Args:
     """Retarget one clip."""
+
+    writes_at_end: ClassVar[bool] = True
 
     clip: Annotated[str, tyro.conf.Positional, shown("CLIP|FILE")]
     """A clip in the cache ("grab/duck_lift") or a trajectory file (.npz)."""

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from dexhot.cli.arguments import at_least, shown
 
+LARGEST = 4096  # px, of a picture
+
 
 @dataclass
 class Args:
     """Render each clip into a folder of its own."""
+
+    goes_on: ClassVar[bool] = True  # a run that was stopped
 
     clips: Annotated[tuple[str, ...], tyro.conf.Positional, shown("CLIP ...")]
     """Clips of the cache ("grab/duck_lift"), a split ("grab:train"), generated ones ("parametric/lift-box-0"), or
@@ -25,9 +29,9 @@ class Args:
     rate: float = 30.0
     """Frames per second."""
     width: int = 640
-    """Width of the pictures, px."""
+    """Width of the pictures, px: 32 to 4096."""
     height: int = 480
-    """Height of the pictures, px."""
+    """Height of the pictures, px: 32 to 4096."""
     turn: float = 0.0
     """Go round the motion by so many degrees from where the seed has the camera: a second view for `dexhot fit A B`."""
     frames: Annotated[int | None, shown("N")] = None
@@ -66,6 +70,8 @@ def run(args: Args) -> int:
     at_least(0, seed=args.seed)
     at_least(2, frames=args.frames)
     at_least(32, width=args.width, height=args.height)
+    if max(args.width, args.height) > LARGEST:
+        raise DexhotError(f"--width and --height must be at most {LARGEST} px, not {args.width} and {args.height}.")
     if not 1.0 <= args.rate <= 240.0:
         raise DexhotError(f"--rate must be 1 to 240 frames per second, not {args.rate:g}.")
     if not -360.0 < args.turn < 360.0:

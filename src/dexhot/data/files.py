@@ -36,6 +36,7 @@ SCHEMAS = {
 }
 CARDS = (types.PolicyCard, types.PriorCard)  # JSON beside an ONNX file
 VERSION = 2
+WRITTEN: dict[Path, None] = {}  # what this process has written, for the message of an interrupted command
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)  # of an npz
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # top-level folders; a path outside them may be a ROS name
 ABSOLUTE = re.compile(
@@ -218,6 +219,7 @@ class replacing:
                 with open(self.temporary, "rb") as written:
                     os.fsync(written.fileno())  # after a power failure a renamed file must be complete
                 os.replace(self.temporary, self.path)
+                WRITTEN[self.path] = None
         finally:
             self.temporary.unlink(missing_ok=True)
 

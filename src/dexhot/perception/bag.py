@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.bags import BagWriter, messages, typestore
+from dexhot.data.files import WRITTEN
 from dexhot.data.topics import BOXES, HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE, PROMPTS
 from dexhot.data.types import Evidence
 from dexhot.errors import FileFormatError
@@ -30,6 +31,7 @@ def write_evidence(evidence: Evidence, path: Path) -> Path:
         with BagWriter(scratch / path.name) as bag:
             _write(evidence, bag)
         (scratch / path.name).rename(path)
+        WRITTEN[path] = None
     finally:
         remove_scratch(scratch)
     return path

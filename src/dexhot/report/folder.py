@@ -4,6 +4,7 @@ import io
 import json
 import os
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dexhot.data.disk import check_folder
-from dexhot.data.files import jsonable, kind_of, write_text
+from dexhot.data.disk import check_folder, existing
+from dexhot.data.files import WRITTEN, jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
 from dexhot.datasets.source_clip import human_motion
 from dexhot.errors import DexhotError
@@ -28,6 +29,7 @@ from dexhot.report.recording import RunRecording
 from dexhot.report.series import compute_series, spans
 from dexhot.report.video import NoEncoderError, write_video
 from dexhot.report.worst import worst_moments
+from dexhot.scratch import make_scratch, remove_scratch
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import versions
@@ -59,13 +61,50 @@ def write_report(
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
     seen: a picture (PNG) of the fit to the video that the demonstration comes from, and its caption.
     extra: facts to add to the provenance. progress: called with the stage, and what is done of it where it can be
-    counted. A note on the page replaces what this machine cannot draw or encode.
+    counted. A note on the page replaces what this machine cannot draw or encode. The files appear in the folder at the
+    end, all of them: an interrupted report leaves it as it was.
     """
     out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    if kind_of(out / "report.json") != SCHEMA:  # marks the folder as ours, in case of an interruption
-        write_text(out / "report.json", json.dumps({"schema": SCHEMA, "version": VERSION, "unfinished": True}))
-    extra = dict(extra or {})
+    beside = existing(out.absolute().parent)
+    scratch = make_scratch(beside if os.access(beside, os.W_OK) else out)
+    try:
+        _write(
+            rollout,
+            scratch / "report",
+            out,
+            setup,
+            recording,
+            commands,
+            panel,
+            seen,
+            dict(extra or {}),
+            video,
+            progress,
+        )
+        out.mkdir(parents=True, exist_ok=True)
+        for file in (scratch / "report").iterdir():
+            shutil.move(file, out / file.name)
+            WRITTEN[out / file.name] = None
+    finally:
+        remove_scratch(scratch)
+    return out / "report.html"
+
+
+def _write(
+    rollout: Rollout,
+    folder: Path,
+    out: Path,
+    setup: Setup | None,
+    recording: RunRecording | None,
+    commands: Sequence[tuple[str, str]],
+    panel: Panel | None,
+    seen: tuple[Path, str] | None,
+    extra: dict[str, Any],
+    video: bool,
+    progress: Report,
+) -> None:
+    """Write all files into a new folder, from where they go to `out`."""
+    folder.mkdir()
     setup = setup or load_setup(rollout.reference)
     hand, asset = setup.hand, setup.asset
     progress("metrics", 0, None)
@@ -89,9 +128,9 @@ def write_report(
         panel=panel,
         seen=seen,
     )
-    content = replace(content, **_draw(content, setup, out, video, progress))
-    write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
-    return write_text(out / "report.html", page(content))
+    content = replace(content, **_draw(content, setup, folder, video, progress))
+    write_text(folder / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
+    write_text(folder / "report.html", page(content))
 
 
 def check_report_folder(folder: Path, force: bool = False) -> Path:

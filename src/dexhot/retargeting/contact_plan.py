@@ -50,16 +50,22 @@ class ContactPlan:
     grasp_end: int
 
 
+def travel(object_pose: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """(T,) m from the pose `origin` (7,) to poses (T, 7): a turn counts as at 5 cm from its axis."""
+    turned = 0.05 * quat_angle(object_pose[:, 3:], origin[3:])
+    way: np.ndarray = np.linalg.norm(object_pose[:, :3] - origin[:3], axis=1) + turned
+    return way
+
+
+def moves(object_pose: np.ndarray, moved: float = 0.004) -> bool:
+    """Whether the object (T, 7) ever leaves its first pose."""
+    return bool((travel(object_pose, object_pose[0]) > moved).any())
+
+
 def motion_interval(object_pose: np.ndarray, moved: float = 0.004) -> tuple[int, int]:
     """First and last frame in which the object (T, 7) moves: away from its first pose, and until it is back at rest."""
-
-    def travel(origin: np.ndarray) -> np.ndarray:
-        turned = 0.05 * quat_angle(object_pose[:, 3:], origin[3:])
-        way: np.ndarray = np.linalg.norm(object_pose[:, :3] - origin[:3], axis=1) + turned
-        return way
-
     last = len(object_pose) - 1
-    away, before = travel(object_pose[0]) > moved, travel(object_pose[-1]) > moved
+    away, before = (travel(object_pose, origin) > moved for origin in (object_pose[0], object_pose[-1]))
     start = int(np.argmax(away)) if away.any() else last
     set_down = object_pose[-1, 2] - object_pose[0, 2] < 0.01
     end = int(last - np.argmax(before[::-1])) if before.any() and set_down else last

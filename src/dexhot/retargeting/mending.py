@@ -33,6 +33,7 @@ JITTER = 0.02, np.radians(15.0)  # m, rad: what an untouched object is seen to m
 STILL = 0.8  # fraction of the frames that must be so
 SETTLED = np.radians(15.0), 0.02  # rad, m: allowed tracking error of an object at rest
 SETTLED_FIT = np.radians(30.0), 0.02  # and of one that was fitted to a camera's depth: it sees two of its sides
+XYZW = "Its quaternions are in the order xyzw: write them wxyz."
 
 
 def checked_clip(
@@ -44,6 +45,24 @@ def checked_clip(
     check_clip(clip, side)
     if asset is None:
         return clip, []
+    reordered = replace(clip, object_pose=make_pose(clip.object_pose[:, :3], from_xyzw(clip.object_pose[:, 3:])))
+    try:
+        mended, notes = _mended(clip, side, asset)
+    except ClipError as e:
+        if XYZW in str(e) or _rests(clip, asset):
+            raise
+        try:
+            _mended(reordered, side, asset)  # a fit's object never rests exactly
+        except ClipError:
+            raise e from None
+        raise ClipError(f"{str(e).partition('. ')[0]}. {XYZW}") from e
+    if notes and not _rests(clip, asset) and _rests(reordered, asset):  # what was repaired is no error of tracking
+        raise ClipError(f"object_pose: {clip.object_name} is not at rest at the start of the clip. {XYZW}")
+    return mended, notes
+
+
+def _mended(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+    """`checked_clip` with the object's poses as they are."""
     clip, flips = without_flips(clip, asset.symmetry)
     clip, kept = in_hand(clip, side, asset)
     clip, stilled = untouched(clip, asset)
@@ -52,6 +71,15 @@ def checked_clip(
     clip, rested = at_rest(clip, side, asset)
     check_table(clip, asset, advice)
     return clip, [*flips, *kept, *stilled, *rested]
+
+
+def _rests(clip: HandObjectTrajectory, asset: ObjectAsset) -> bool:
+    """Whether the object is at rest on the table in the first frame."""
+    from dexhot.simulation.physics import load_physics  # MuJoCo, which the checks do without
+    from dexhot.simulation.scene import object_scene
+    from dexhot.simulation.settle import rests
+
+    return rests(object_scene(asset, load_physics(), clip.table_height), clip.object_pose[0])
 
 
 def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
@@ -175,7 +203,7 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
             f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(limits[0]):.0f} "
             f"degrees and {1e3 * limits[1]:.0f} mm are repaired. "
             + (
-                "Its quaternions are in the order xyzw: write them wxyz."
+                XYZW
                 if order
                 else resting_advice(given, asset)
                 or "Check its mesh frame, or start with the object at rest on the table (--frames)."

@@ -22,6 +22,10 @@ SPARE_WEIGHT = 0.3  # weight of a fingertip outside the grasp while others hold 
 REFINED = 3  # best poses around which the search is repeated
 
 
+class NotHeldError(DexhotError):
+    """No finger and thumb of the hand are within reach of the object."""
+
+
 def find_grasp(
     model: HandModel,
     problem: ClipProblem,
@@ -34,12 +38,12 @@ def find_grasp(
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
-    held: weight of tips on their contacts; load: what the grasp should hold, if that is asked. Raises DexhotError if no
-    finger and thumb can touch the object.
+    held: weight of tips on their contacts; load: what the grasp should hold, if that is asked. Raises
+    NotHeldError if no finger and thumb can touch the object.
     """
     grasps = choose_grasps(space, measured, weight)[:POSED]
     if not grasps:
-        raise DexhotError(
+        raise NotHeldError(
             "this hand does not hold the object: while the object moves, no finger and thumb are within reach of it. "
             "Retarget the other hand, or without contacts (--no-contact)."
         )

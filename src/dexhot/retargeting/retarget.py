@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from dexhot.data.keypoints import TIPS
 from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
-from dexhot.errors import DexhotError
+from dexhot.errors import ClipError, DexhotError
 from dexhot.geometry.poses import compose, inverse, lowest, transform
 from dexhot.geometry.rotations import (
     mean_quat,
@@ -28,6 +28,7 @@ from dexhot.retargeting.contact_plan import (
     in_mesh_frame,
     measured_contacts,
     motion_interval,
+    moves,
     plan_contacts,
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
@@ -55,7 +56,7 @@ from dexhot.retargeting.link_contact import (
 )
 from dexhot.retargeting.load_margin import GraspLoad
 from dexhot.retargeting.mending import checked_clip
-from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
+from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, NotHeldError, find_grasp
 from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.streaming import FIRST_ITERATIONS, StreamingRetargeter
 from dexhot.robots.kinematics.hand import HandModel
@@ -165,7 +166,18 @@ def retarget(
         points = np.concatenate([*contacts, keypoints[:, match.keypoints]], axis=1)
         problem = clip_problem(model, hand, match, points, palm, object_pose, options)
         table = trajectory.table_height
-        problem, plan = with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, table, options, pads)
+        try:
+            problem, plan = with_contacts(
+                model, problem, hand, base, shape, solid, match.thumb, held, table, options, pads
+            )
+        except NotHeldError as e:
+            if moves(object_pose, options.contacts.moved):
+                raise
+            raise ClipError(
+                f"object_pose: {trajectory.object_name} does not move in this clip ({len(trajectory.time)} frames), "
+                "and no hand is at it: choose frames in which it is picked up (--frames), or retarget without contacts "
+                "(--no-contact)."
+            ) from e
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names))
         contact = plan.contact[:, : model.tips]

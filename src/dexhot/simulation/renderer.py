@@ -12,9 +12,11 @@ NO_GL = (
     "or libosmesa6 and set MUJOCO_GL=osmesa."
 )
 
+TOO_LARGE = "Cannot render pictures of {width}x{height} px here ({reason}); choose a smaller size."
+
 
 class NoRendererError(DexhotError):
-    """Offscreen rendering is not available; the message lists what to install."""
+    """Offscreen rendering is not available, or not at that size; the message lists what to install, or says so."""
 
 
 def new_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Renderer:
@@ -34,4 +36,6 @@ def new_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Rende
             gl_context.GLContext = GLContext
         return mujoco.Renderer(model, height, width, max_geom=2000)
     except (ImportError, AttributeError, RuntimeError, mujoco.FatalError) as e:
-        raise NoRendererError(NO_GL.format(reason=f"{type(e).__name__}: {e}".splitlines()[0].rstrip(". "))) from e
+        text = TOO_LARGE if "framebuffer" in str(e).lower() else NO_GL  # MuJoCo allocates it once OpenGL is there
+        reason = f"{type(e).__name__}: {e}".splitlines()[0].rstrip(". ")
+        raise NoRendererError(text.format(reason=reason, width=width, height=height)) from e

@@ -39,6 +39,7 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
+from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 from dexhot.data.diagnostics import status_name
@@ -85,8 +86,8 @@ class DexhotNode(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, relative(DIAGNOSTICS), publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, relative(HEARTBEAT), publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
-        self.create_timer(1.0 / rates[0], self.publish_diagnostics, clock=self._steady)
-        self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)
+        self._every(1.0 / rates[0], self.publish_diagnostics)
+        self._every(1.0 / rates[1], self._beat)
 
     def alive(self) -> bool:
         """Whether to publish a heartbeat; a node that is active but not ready yet may withhold it."""
@@ -187,9 +188,26 @@ class DexhotNode(ManagedNode):
             self.guarded(callback)
             monitor.done(time.monotonic() - begin)
 
-        timer = self.create_timer(monitor.period, tick, clock=self._steady, autostart=False)
+        timer = self._every(monitor.period, tick, autostart=False)
         self._loops[name] = (timer, monitor)
         self._made.append((self.destroy_timer, timer))
+
+    def _every(self, period: float, callback: Callable[[], None], autostart: bool = True) -> Timer:
+        """A timer on the monotonic clock that is called once when it is due.
+
+        The events executor of rclpy 7.1.5 queues a timer that is due again and again while callbacks keep it busy, and
+        each call puts the next one off by a period: dozens at once, then silence for as many periods (20 s, measured).
+        """
+
+        def due() -> None:
+            left = timer.time_until_next_call()  # ns; None: cancelled
+            if left is not None and left > 1.01e9 * period:  # put off by a surplus call
+                timer.reset()
+            else:
+                callback()
+
+        timer: Timer = self.create_timer(period, due, clock=self._steady, autostart=autostart)
+        return timer
 
     def latency(self, name: str) -> Histogram:
         """A histogram of durations, published with the diagnostics: `self.latency("step").add(seconds)`."""

@@ -105,6 +105,7 @@ class CaptureNode(RecorderNode):
                 self.follow_camera(data)
             arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)
+            self.end_in_time()  # a busy executor calls its timers late
 
         return counted
 
@@ -173,7 +174,12 @@ class CaptureNode(RecorderNode):
             self.end(f"the disk has {free:.2f} GB free, less than min_free = {self.p.min_free:g}", code=1)
         elif self.first_image is None and now - self.begun > self.p.patience:
             self.end(self.no_image(), code=1)
-        elif self.p.duration and self.first_image is not None and now - self.first_image > self.p.duration:
+        self.end_in_time()
+
+    def end_in_time(self) -> None:
+        """End the capture after its duration."""
+        since = 0.0 if self.first_image is None else time.monotonic() - self.first_image
+        if self.p.duration and since > self.p.duration:
             self.end(f"{self.p.duration:g} s have passed")
 
     def end(self, reason: str, code: int = 0) -> None:
