@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dexhot.bringup import launcher
+
 pytestmark = pytest.mark.ros
 
 HERE = Path(__file__).parents[1]  # of the helpers
@@ -92,6 +94,12 @@ def test_a_process_that_dies_takes_the_graph_down_and_is_named(light):
     up = light("Probe", "Suicide")
     assert up.wait(timeout=60) == 1
     assert "[suicide] died with exit code 3" in up.stderr.read()
+
+
+def test_a_node_that_ends_on_purpose_has_not_died():
+    """As the rig does after an interruption: its own exit code is 1."""
+    assert launcher.died("rig", 1) == "[rig] ended with exit code 1; the graph was shut down."
+    assert launcher.died("rig", -9) == "[rig] died with exit code -9; the graph was shut down."
 
 
 def test_a_process_that_is_not_vital_dies_alone(light):

@@ -71,6 +71,13 @@ def test_a_split_bag_without_metadata_is_read_in_the_order_of_its_files(split):
     assert bags.contents(split).counts == {"/a": 45, "/b": 45} and damage_of(split) == []
 
 
+def test_the_bag_in_the_folder_of_a_run_or_a_capture_is_read(split, tmp_path):
+    folder = tmp_path / "cap one"
+    shutil.copytree(split, folder / "bag")
+    assert len(list(bags.messages(folder))) == len(list(bags.messages(split)))
+    assert bags.topics(folder) == bags.topics(split)
+
+
 def test_no_way_to_read_a_bag_changes_anything(split):
     before = snapshot(split.parent)
     read(split)

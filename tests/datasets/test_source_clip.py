@@ -10,7 +10,7 @@ from dexhot.cli import main
 from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.files import load, save
 from dexhot.data.types import Reference
-from dexhot.datasets.library import trajectories_dir
+from dexhot.datasets.library import load_clip, split_clips, trajectories_dir
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.source_clip import clip_or_file, human_motion
 from dexhot.errors import DexhotError, NotFoundError
@@ -58,6 +58,7 @@ def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(referen
 def test_a_generated_clip_is_taken_by_name_as_one_of_a_dataset(cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert clip_or_file("parametric/lift-box-0-left").hands.keys() == {"left"}
+    assert load_clip("parametric/lift-box-0").name == "parametric/lift-box-0"
     assert main(["retarget", "parametric/lift-box-0", "--plain", "--frames", "0:20", "--no-place"]) == 0
     assert load("lift-box-0.reference.npz", Reference).name == "parametric/lift-box-0"
     with pytest.raises(NotFoundError, match="parametric/KIND-SHAPE-SEED"):
@@ -115,3 +116,9 @@ def test_another_clip_of_the_same_name_is_refused(reference):
 def test_a_clip_that_is_too_short_is_refused(reference):
     with pytest.raises(DexhotError, match="40 of 60 frames"):
         human_motion(reference, human_clip().cut(0, 40))
+
+
+def test_every_name_that_chooses_a_split_is_listed():
+    named = {"train": ["a"], "test_unseen_object": ["b"], "test_unseen_clip": []}
+    with pytest.raises(DexhotError, match=r"those that have: train, test, test_unseen_object\.$"):
+        split_clips("nope", named)

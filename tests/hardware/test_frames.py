@@ -138,7 +138,7 @@ def test_a_directory_of_frames_is_read_in_order(directory):
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("color/*.png", "lacks color"), ("camera.yaml", "camera.yaml"), ("depth/001.png", "depth/001.png")],
+    [("color/*.png", "lacks color"), ("camera.yaml", "camera.yaml"), ("depth/001.png", r"depth/001\.png is missing\.")],
 )
 def test_what_a_directory_lacks_is_named(directory, name, told):
     for path in directory.glob(name):

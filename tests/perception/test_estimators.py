@@ -1,6 +1,7 @@
 """A lab's estimators in the place of the embedded ones: through perceive() and `dexhot perceive`."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from dexhot.perception.object_track import RETRY, object_track
 from dexhot.perception.perceive import perceive
 from dexhot.perception.prompts import prompts_of
 from dexhot.perception.protocols import HandSighting, MeshSighting
+from dexhot.perception.quiet import without_lines
 from dexhot.perception.sightings import box_of
 from dexhot.perception.weights import weights_dir
 
@@ -330,6 +332,14 @@ def test_evidence_of_an_object_or_of_prompts_is_not_replaced_by_evidence_with_le
     evidence, _ = command(force=True, **lab)
     assert not evidence.provenance["object"] and not np.isfinite(evidence.object_pose).any()
     command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])  # more replaces less
+
+
+def test_of_a_librarys_standard_error_only_its_greeting_is_left_out(capfd):
+    with pytest.raises(ValueError, match="broken"), without_lines("INFO: Created"):
+        os.write(2, b"INFO: Created a delegate.\nERROR: no memory\n")
+        raise ValueError("broken")
+    os.write(2, b"INFO: Created later\n")
+    assert capfd.readouterr().err == "ERROR: no memory\nINFO: Created later\n"
 
 
 LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}

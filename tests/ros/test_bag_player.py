@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from bag_files import begin, body, damage_of, definitions, end, rows, snapshot, write
+from dexhot.bringup.graph import GraphError, plan
+from dexhot.bringup.graphs import load_graph
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
+from dexhot.ros.core import live_rig
 from dexhot.ros.record.bag_player_node import BagPlayerNode
 from dexhot.ros.record.playback import find_bag
+from dexhot.scratch import remove_scratch
 
 PACKED = "sensor_msgs/msg/CompressedImage"
 
@@ -24,6 +28,17 @@ def replay(path: Path, runs: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize("rate", ["-1", "0.001", "200"])
+def test_the_rate_of_topics_is_refused_by_its_name_with_its_range(tmp_path, monkeypatch, rate):
+    write(tmp_path / "bag.mcap", rows(3))
+    monkeypatch.setattr(live_rig, "require_none", lambda namespace: None)
+    given = {"bag": str(tmp_path / "bag.mcap")}
+    with pytest.raises(GraphError, match=rf"rate must be 0.01 to 100, or 0 for the recorded rate, not {rate}\."):
+        plan(load_graph("replay"), given | {"rate": rate}, {})
+    planned = plan(load_graph("replay"), given | {"rate": "0"}, {})
+    assert planned.parameters["bag_player"]["pace"] == 1.0 and remove_scratch(planned.folder)
+
+
 def test_a_split_bag_without_metadata_is_played_whole_and_left_alone(ros_domain, tmp_path):
     (tmp_path / "bag").mkdir()
     for number in range(3):

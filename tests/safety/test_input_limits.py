@@ -37,6 +37,7 @@ def test_a_stale_input_is_named_with_its_age_and_limit():
     seen = monitor()
     seen.see("a", 10.0)
     assert seen.check(12.0)[1] == "a is 2000 ms old, the limit is 125 ms"
+    assert seen.check(10.1252)[1] == "a is 125.2 ms old, the limit is 125 ms"  # never "125 ms old, the limit is 125 ms"
     assert seen.check(8.0)[1] == "a is stamped 2000 ms in the future: are the clocks synchronised?"
 
 

@@ -108,8 +108,8 @@ def run(plan: Plan, output: IO[str] = sys.stderr, goes_on: bool = False) -> int:
                     if r.process.ends_graph(code):
                         stopping.append(0)
                     else:
-                        death = f"died with exit code {code}; the others continue, Ctrl-C stops them."
-                        print(f"[{r.process.name}] {death}", file=output, flush=True)
+                        then = "the others continue, Ctrl-C stops them."
+                        print(ended_with(r.process.name, code, then), file=output, flush=True)
             time.sleep(POLL)
         forced = stop(running)
     finally:
@@ -128,7 +128,12 @@ def run(plan: Plan, output: IO[str] = sys.stderr, goes_on: bool = False) -> int:
 
 def died(name: str, code: int) -> str:
     """Message for a process that ended by itself, or that a node ended with a failure."""
-    return f"[{name}] died with exit code {code}; the graph was shut down."
+    return ended_with(name, code, "the graph was shut down.")
+
+
+def ended_with(name: str, code: int, then: str) -> str:
+    """Exit code 1 is a node's own, with its reason in the log, such as an interruption; another is a crash."""
+    return f"[{name}] {'ended' if code == 1 else 'died'} with exit code {code}; {then}"
 
 
 def killed(name: str) -> str:

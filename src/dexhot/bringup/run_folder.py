@@ -101,7 +101,7 @@ def load_task(reference: str, policy: str, controller: str, feedback: str = "") 
     tracked: Any = files.load(reference)
     if not isinstance(tracked, Reference | Demonstration):
         raise FileFormatError(
-            f"{reference} holds a {type(tracked).__name__}, but a Reference or Demonstration is needed."
+            f"{reference} holds {files.a(type(tracked))}, but a Reference or Demonstration is needed."
         )
     demonstration = tracked if isinstance(tracked, Demonstration) else None
     sources = {"reference": str(Path(reference).resolve())}

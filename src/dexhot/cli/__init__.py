@@ -78,12 +78,13 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on small matrices its threads wait for each other
     import tyro
 
-    from dexhot.cli.arguments import gathered, plural
+    from dexhot.cli.arguments import check_files, gathered, plural
 
     words, args = 2 if tuple(argv[:2]) in NESTED else 1, None
     try:
         module = importlib.import_module(f"dexhot.cli.{'_'.join(argv[:words])}_command")
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
+        check_files(argv[words:], module.Args)
         prog, rest = f"dexhot {' '.join(argv[:words])}", gathered(argv[words:], plural(module.Args))
         args = tyro.cli(module.Args, prog=prog, description=module.__doc__, args=rest, config=flags)
         return module.run(args) or 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -31,6 +32,22 @@ def plural(kind: Any) -> set[str]:
         return set().union(*map(plural, get_args(kind)))
     hints = get_type_hints(kind)
     return {f"--{name.replace('_', '-')}" for name, hint in hints.items() if Ellipsis in get_args(hint)}
+
+
+def check_files(words: list[str], kind: Any) -> None:
+    """Raise DexhotError for a folder, "results/", as an option that the command's `Args` call a FILE: its path would
+    lose the slash, and name a file beside the folder."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):  # a union, annotated
+        for one in get_args(kind):
+            check_files(words, one)
+        return
+    hints = get_type_hints(kind, include_extras=True)
+    called = {name: str(getattr(extra, "metavar", "")) for name, hint in hints.items() for extra in get_args(hint)[1:]}
+    files = {f"--{name.replace('_', '-')}" for name, text in called.items() if text.partition(".")[0] == "FILE"}
+    pairs = [*pairwise(words), *(word.partition("=")[::2] for word in words)]
+    for option, value in pairs:
+        if option.replace("_", "-") in files and value.endswith("/"):
+            raise DexhotError(f"{value} is a folder; name a file in it with {option}, e.g. {value}NAME.")
 
 
 def gathered(words: Iterable[str], several: set[str]) -> list[str]:

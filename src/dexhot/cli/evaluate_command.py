@@ -13,6 +13,9 @@ from dexhot.cli.arguments import shown
 from dexhot.evaluation.options import BASELINES
 from dexhot.paths import PHYSICS
 
+CONTROLLERS = ("kinematic", "replay", "constant", "planned", "subsequences", "demonstration", "mpc")
+RIGS = ("real", "sim-wire", "sim")
+
 
 @dataclass
 class Args:
@@ -38,10 +41,7 @@ class Args:
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
-    controller: Annotated[
-        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration", "mpc"],
-        shown("{kinematic,replay,constant,planned,subsequences,demonstration,mpc}"),
-    ] = ""
+    controller: Annotated[str, shown("{" + ",".join(CONTROLLERS) + "}")] = ""
     """Without a file: evaluate this controller on clips, beside its baselines."""
     plain: bool = False
     """Controller: on references by DexTrack's retargeting (eq. 5-7) alone, without planned contacts and repairs of the
@@ -85,7 +85,7 @@ class Args:
     split, without --reference."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
-    rig: Annotated[Literal["", "real", "sim-wire", "sim"], shown("{real,sim-wire,sim}")] = ""
+    rig: Annotated[str, shown("{" + ",".join(RIGS) + "}")] = ""
     """Lead through a campaign on this rig: each trial after a prompted reset, judged by DexTrack's levels (tables 2, 7,
     8 and 13); `dexhot evaluate --controller` needs no rig."""
     campaign: Annotated[Path | None, shown("FOLDER")] = None
@@ -116,10 +116,10 @@ def run(args: Args) -> None:
     from dexhot.cli.evaluate_tables import named, show_panel, show_rollout
     from dexhot.cli.output import console, print_json
     from dexhot.data.bags import is_bag_file
-    from dexhot.data.files import check_out, file_of, load, save
+    from dexhot.data.files import a, check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.datasets.source_clip import clip_or_file
-    from dexhot.errors import DexhotError, FileFormatError
+    from dexhot.errors import DexhotError, FileFormatError, NotFoundError
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score, score_on_arm
     from dexhot.evaluation.verify import verified, verify
@@ -127,6 +127,9 @@ def run(args: Args) -> None:
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
+    for what, name, valid in (("controller", args.controller, CONTROLLERS), ("rig", args.rig, RIGS)):
+        if name and name not in valid:
+            raise NotFoundError(what, name, valid)
     if args.rig:
         from dexhot.cli.evaluate_rig import run_campaign
 
@@ -164,8 +167,8 @@ def run(args: Args) -> None:
         if args.panel:
             panel = play_panel(of_demonstration(item, setup), setup, lambda worlds: track(worlds, "panel, worlds"))
     else:
-        kind = type(item).__name__
-        raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
+        kind = a(type(item))
+        raise FileFormatError(f"{args.file} holds {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
     show_rollout(rollout)
     if panel:
         show_panel(panel)

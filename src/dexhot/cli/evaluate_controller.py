@@ -78,7 +78,7 @@ def _check(args: "Args") -> None:
         raise DexhotError("--reference is made already: leave out --dataset, --hand, --profile and --plain.")
     if args.report and args.reference is not None:
         raise DexhotError("--report shows clips of a split; leave out --reference.")
-    at_least(0, trials=args.trials, seed=args.seed, workers=args.workers)
+    at_least(0, **{"trials (--envs)": args.trials}, seed=args.seed, workers=args.workers)
     check_planning(args)
     check_demonstrations(args.demonstrations)
 

@@ -98,7 +98,7 @@ def _tracked(name: str, args: Any) -> Any:
     """What a clip is tracked by: its file, its demonstration in --demonstrations, or itself retargeted and placed."""
     from dataclasses import replace
 
-    from dexhot.data.files import load
+    from dexhot.data.files import a, load
     from dexhot.data.types import Demonstration, Reference
     from dexhot.datasets.retargeted import retargeted_clip
     from dexhot.errors import DexhotError
@@ -115,7 +115,7 @@ def _tracked(name: str, args: Any) -> Any:
             return replace(item, reference=with_arm_path(item.reference))
         if isinstance(item, Reference):
             return with_arm_path(item)
-        raise DexhotError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+        raise DexhotError(f"{path} holds {a(type(item))}; give a Reference or a Demonstration.")
     reference, setup = retargeted_clip(f"{dataset}/{name}")
     return place(reference, setup.hand)
 

@@ -115,7 +115,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     from dataclasses import replace
 
     from dexhot.data.bags import is_bag_file, locate
-    from dexhot.data.files import load
+    from dexhot.data.files import a, load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.datasets.source_clip import clip_or_file
     from dexhot.errors import DexhotError, FileFormatError
@@ -135,12 +135,12 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
         return verified(rollout, setup, clip), setup, {"recording": recording} | _run_facts(args.source)
     item: object = load(args.source)
     if args.episode is not None:
-        kind = type(item).__name__
-        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is a {kind}: omit it.")
+        kind = a(type(item))
+        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is {kind}: omit it.")
     if not isinstance(item, Demonstration | Rollout):
-        kind = type(item).__name__
+        kind = a(type(item))
         raise FileFormatError(
-            f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder. `dexhot view` "
+            f"{args.source} holds {kind}; a report needs a Rollout, a Demonstration or a run's folder. `dexhot view` "
             "shows it; `dexhot retarget` and `dexhot mine` make a demonstration of a clip."
         )
     setup, files = load_setup(item.reference), {"files (sha256)": _hashes([args.source])}

@@ -76,8 +76,10 @@ def run(args: Args) -> int:
         raise DexhotError(f"--rate must be 1 to 240 frames per second, not {args.rate:g}.")
     if not -360.0 < args.turn < 360.0:
         raise DexhotError(f"--turn must be more than -360 and less than 360 degrees, not {args.turn:g}.")
-    if not (0.1 <= args.speed <= 1.0 and 0.0 <= args.pause <= 10.0):
-        raise DexhotError(f"--speed must be 0.1 to 1 and --pause 0 to 10 s, not {args.speed:g} and {args.pause:g}.")
+    if not 0.1 <= args.speed <= 1.0:
+        raise DexhotError(f"--speed must be 0.1 to 1 times the clip's, not {args.speed:g}.")
+    if not 0.0 <= args.pause <= 10.0:
+        raise DexhotError(f"--pause must be 0 to 10 s, not {args.pause:g}.")
     names = expanded(args.clips)
     check_folder(args.out, "--out")
     options = Options(args.seed, args.level, args.rate, args.width, args.height, args.turn)

@@ -36,6 +36,7 @@ def run(args: Args) -> int:
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph
+    from dexhot.bringup.unrecorded import files_in, has_bag, remove_unrecorded
     from dexhot.cli.output import console, print_json, summary
     from dexhot.scratch import remove_scratch
 
@@ -50,11 +51,14 @@ def run(args: Args) -> int:
     summary(f"{graph.name}: {graph.description}", {k: v for k, v in planned.arguments.items() if v != ""})
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})
+    before = files_in(planned.folder)
     try:
         code = launcher.run(planned, sys.stderr)
     finally:
         remove_scratch(planned.folder)
-    if planned.recorded and graph.name in AFTERWARDS:
+    if planned.recorded and remove_unrecorded(planned.folder, before, graph.name == "capture"):
+        console.print(f"nothing was recorded: {planned.folder} is removed", soft_wrap=True, highlight=False)
+    elif planned.recorded and graph.name in AFTERWARDS and has_bag(planned.folder):
         console.print(AFTERWARDS[graph.name].format(planned.folder), soft_wrap=True, highlight=False)
     if args.json:
         facts = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}

@@ -267,11 +267,12 @@ def run_folder(path: str | Path, holds: str = RUN_FILE) -> Path | None:
 
 @contextmanager
 def open_bag(path: str | Path, as_recorded: bool = False) -> Iterator[Bag]:
-    """A reader of the bag: a folder, or one file, of MCAP, sqlite3 or ROS 1. Nothing is written anywhere.
+    """A reader of the bag: a folder, or one file, of MCAP, sqlite3 or ROS 1; or of the bag in the folder of a run or a
+    capture (`locate`). Nothing is written anywhere.
 
     as_recorded: topics keep their namespace. Raises FileFormatError when nothing of it can be read.
     """
-    path = Path(path)
+    path = locate(path)
     try:
         bag = Bag(path, as_recorded)
     except OSError as e:

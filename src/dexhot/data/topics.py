@@ -42,6 +42,7 @@ MARKERS = "/scene/markers"
 FIRST_LOOK = "/viewer/first_look"  # latched, once a browser has drawn the live scene
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
+LIFE = (ROSOUT, DIAGNOSTICS, HEARTBEAT, "/transition_event")  # ends of topics that a process publishes about itself
 
 # Shared by the ROS domain. (A namespaced graph that publishes /clock remaps it: bringup/graph.py.)
 SHARED = frozenset({ESTOP_INPUT, CLOCK, ROSOUT, "/parameter_events", TF, TF_STATIC})

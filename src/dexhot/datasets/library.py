@@ -13,6 +13,7 @@ import yaml
 
 from dexhot.data.files import UNREADABLE, header, load, save
 from dexhot.data.types import HandObjectTrajectory
+from dexhot.datasets.parametric import generate_named
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
@@ -50,12 +51,15 @@ def clip_names(dataset: str) -> list[str]:
 
 
 def load_clip(name: str) -> HandObjectTrajectory:
-    """Read "<dataset>/<clip>" from the cache. Raises NotFoundError, which lists the existing clips."""
+    """Read "<dataset>/<clip>" from the cache, or generate "parametric/KIND-SHAPE-SEED". Raises NotFoundError, which
+    lists the existing clips."""
     dataset, _, clip = name.partition("/")
     path = trajectories_dir(dataset) / f"{clip}.npz"
     if not clip or not path.is_file():
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
         if dataset == "parametric":
+            if (generated := generate_named(name)) is not None:
+                return generated
             raise NotFoundError(
                 "clip",
                 name,
@@ -146,7 +150,8 @@ def split_clips(split: str, named: dict[str, list[str]]) -> list[str]:
         for clip in names
     ]
     if not clips:
-        others = dict.fromkeys(name.partition("_")[0] for name, names in named.items() if names)
+        parts = ((name.partition("_")[0], name) for name, names in named.items() if names)
+        others = dict.fromkeys(name for pair in parts for name in pair)  # as "test" and "test_unseen_object"
         known = f"those that have: {', '.join(others)}" if others else "no split of this dataset has any"
         raise DexhotError(f"the split {split!r} has no clips; {known}.")
     return clips

@@ -3,6 +3,7 @@
 Seeded, so tests and the demo's fallback need no download. The world is z-up with the table at z = 0; 60 Hz.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,6 +22,7 @@ from dexhot.objects.shapes import SHAPES, Shape, random_shape, shape_asset
 
 KINDS = ("reach", "grasp", "lift", "carry", "regrasp", "rotate", "inhand")
 SIDES = ("right", "left")
+NAME = re.compile(r"parametric/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape, seed
 PITCH = 0.2  # rad, downward pitch of the fingers at the grasp
 OPENING = 0.025  # m, distance of each fingertip from the surface before closing
 SPANNED = 0.003  # m, tolerance of a fingertip's position
@@ -40,6 +42,14 @@ class HumanGrasp:
     closed: np.ndarray  # (15,)
     contacts: dict[int, np.ndarray]  # digit -> (3,) grasp frame, m
     miss: float = 0.0  # m, largest fingertip error, open or closed
+
+
+def generate_named(name: str) -> HandObjectTrajectory | None:
+    """The demonstration "parametric/KIND-SHAPE-SEED", or with "-left" at its end; None for another name. Raises
+    NotFoundError for another kind or shape."""
+    if (found := NAME.fullmatch(name)) is None:
+        return None
+    return generate(found[1], found[2], int(found[3]), "left" if found[4] else "right")[0]
 
 
 def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple[HandObjectTrajectory, ObjectAsset]:

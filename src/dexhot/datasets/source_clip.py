@@ -2,21 +2,21 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.datasets.library import DATASETS, is_file, kept_clip, load_clip
-from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import generate_with
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.poses import compose, transform
 from dexhot.objects.library import load_object
 from dexhot.retargeting.resampling import resample
 
 SAME = 0.05  # m, largest object distance between a reference and its own clip; repairs move it by less
-GENERATED = re.compile(r"(parametric|generated)/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape or object, seed
+GENERATED = re.compile(r"(?:parametric|generated)/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape or object, seed
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,24 @@ def own_clip(reference: Reference) -> HandObjectTrajectory | None:
 def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
     """The clip "<dataset>/<clip>" of the cache; a generated one is generated again, with the object of the library."""
     found = GENERATED.fullmatch(name)
-    if not found:
+    if not found or name.startswith("parametric/"):
         return load_clip(name)
-    kind, what, seed, side = found[2], found[3], int(found[4]), "left" if found[5] else "right"
-    if found[1] == "parametric":
-        return generate(kind, what, seed, side)[0]
     if not object_name:
         raise DexhotError(f"{name} is made with an object of yours: give its file, which `dexhot generate` writes.")
-    return generate_with(kind, load_object(object_name), seed, side)
+    return generate_with(found[1], load_object(object_name), int(found[3]), "left" if found[4] else "right")
 
 
 def clip_or_file(clip: str) -> HandObjectTrajectory:
     """The trajectory of a file, "<dataset>/<clip>" of the cache, or a generated "parametric/KIND-SHAPE-SEED". Raises
     NotFoundError, FileFormatError."""
-    return load(clip, HandObjectTrajectory) if is_file(clip) else clip_of_name(clip, "")
+    if is_file(clip):
+        return load(clip, HandObjectTrajectory)
+    try:
+        return clip_of_name(clip, "")
+    except NotFoundError as e:
+        if Path(clip).is_dir():
+            raise FileFormatError(f"{clip} is a folder; give a clip (`dexhot datasets list`), or a file.") from e
+        raise
 
 
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:

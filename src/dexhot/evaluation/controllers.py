@@ -9,7 +9,7 @@ from typing import Any
 
 from dexhot.control.policy import OnnxNetwork, check_card
 from dexhot.control.time_warp import as_played
-from dexhot.data.files import load
+from dexhot.data.files import a, load
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.evaluation.clips import clip_reference
@@ -42,7 +42,7 @@ def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
     object-relative."""
     item: Any = load(path)
     if not isinstance(item, Reference | Demonstration):
-        raise FileFormatError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+        raise FileFormatError(f"{path} holds {a(type(item))}; give a Reference or a Demonstration.")
     reference, mined = (item.reference, item) if isinstance(item, Demonstration) else (item, None)
     setup = load_setup(reference)
     reference, mined = as_played(reference, mined, setup.physics)

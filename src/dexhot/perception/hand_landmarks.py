@@ -14,6 +14,7 @@ from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.errors import MissingExtraError
 from dexhot.perception.images import crop
 from dexhot.perception.protocols import HandSighting
+from dexhot.perception.quiet import without_lines
 from dexhot.perception.weights import hand_landmark_file
 
 PALM, LANDMARK = 192, 224  # px, input sides
@@ -226,10 +227,11 @@ def _interpreter(name: str, inner: bool = False) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as e:
         raise MissingExtraError("finding hands", "perception") from e
-    with warnings.catch_warnings():
+    file = str(hand_landmark_file(name))
+    with warnings.catch_warnings(), without_lines("INFO: Created TensorFlow Lite"):
         warnings.simplefilter("ignore")  # that keeping tensors takes memory
-        interpreter = Interpreter(str(hand_landmark_file(name)), num_threads=1, experimental_preserve_all_tensors=inner)
-    interpreter.allocate_tensors()
+        interpreter = Interpreter(file, num_threads=1, experimental_preserve_all_tensors=inner)
+        interpreter.allocate_tensors()
     return interpreter
 
 

@@ -30,8 +30,10 @@ def is_urdf(path: Path) -> bool:
         return True
     try:
         return ElementTree.parse(path).getroot().tag == "robot"
-    except ElementTree.ParseError:
-        return False
+    except ElementTree.ParseError as e:
+        if path.read_bytes()[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            return False  # MuJoCo says what is wrong with its XML
+        raise FileFormatError(f"{path} is not XML; give a URDF or MJCF file.") from e
 
 
 class ModelFile:

@@ -47,7 +47,7 @@ class InputMonitor:
                 return Event.STALE, f"{stream} has not arrived"
             age = now - self.stamps[stream]
             if age > self.max_age:
-                return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
+                return Event.STALE, f"{stream} is {late(age, self.max_age)}"
             if age < -self.max_age:
                 return (
                     Event.STALE,
@@ -56,10 +56,16 @@ class InputMonitor:
         return Event.INPUTS_READY, "all inputs are fresh"
 
 
+def late(age: float, limit: float) -> str:
+    """ "133 ms old, the limit is 100 ms", of s; with as many digits as show that it is older than the limit."""
+    digits = next((n for n in range(3) if f"{1e3 * age:.{n}f}" != f"{1e3 * limit:.{n}f}"), 3)
+    return f"{1e3 * age:.{digits}f} ms old, the limit is {1e3 * limit:.0f} ms"
+
+
 def freshness(age: float, max_age: float) -> str:
     """Why a command whose stamp is `age` s old must not be executed; "" if it may."""
     if age > max_age:
-        return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
+        return f"the command is {late(age, max_age)}"
     if age < -max_age:
         return f"the command's stamp lies {-1e3 * age:.0f} ms in the future: are the clocks synchronised?"
     return ""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import load
+from dexhot.data.files import a, load
 from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.errors import FileFormatError
 from dexhot.evaluation.score import to_play
@@ -116,7 +116,7 @@ def _with_plans(
     items: list[Any] = [load(path) for path in files]
     for path, item in zip(files, items):
         if not isinstance(item, Reference | Demonstration):
-            raise FileFormatError(f"{path} holds a {type(item).__name__}; give References or Demonstrations.")
+            raise FileFormatError(f"{path} holds {a(type(item))}; give References or Demonstrations.")
     jobs = [(_lesson(item, o, folder), o.rollouts) for item in items if isinstance(item, Reference)]
     plans = {}
     for (lesson, _), result in run(planned_targets, jobs):

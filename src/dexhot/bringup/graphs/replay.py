@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
+from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, recorded_parameters
 from dexhot.bringup.graphs.teleop import BUILT_IN, MOTION, TELEOP, TELEOP_GRAPH
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
@@ -16,6 +16,7 @@ from dexhot.data.run import is_run, read_run
 from dexhot.data.topics import JOURNAL
 from dexhot.errors import DexhotError
 from dexhot.ros.core import live_rig
+from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.record.bag_contents import check_playable
 from dexhot.ros.record.playback import check_bag, find_bag
 from dexhot.scratch import make_scratch
@@ -66,10 +67,9 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     bag, run_folder = find_bag(arguments["bag"])
     if not through_controller(arguments):
         wanted = [topic for topic in arguments["topics"].split(",") if topic]
+        pace = check_pace(arguments["rate"])
         check_playable(bag, wanted)
-        return Prepared(
-            make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
-        )
+        return Prepared(make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": pace})
     check_bag(bag)
     if of_teleoperation(arguments["bag"]):
         return prepare_teleop(arguments, bag, run_folder)
@@ -95,6 +95,15 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
     }
     return Prepared(folder, values)
+
+
+def check_pace(rate: float) -> float:
+    """The pace at which topics are played with the argument `rate`. Raises GraphError."""
+    spec = load_schema("bag_player")["pace"]
+    least, most = spec.validation["bounds"]
+    if rate and not least <= rate <= most:
+        raise GraphError(f"rate must be {least:g} to {most:g}, or 0 for the recorded rate, not {rate:g}.")
+    return rate or float(spec.default)
 
 
 def of_teleoperation(bag: str) -> bool:

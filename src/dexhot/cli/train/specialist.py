@@ -46,7 +46,7 @@ def run(args: Specialist) -> None:
     """Train one, and export it with its card."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.control.time_warp import as_played
-    from dexhot.data.files import load
+    from dexhot.data.files import a, load
     from dexhot.data.types import Demonstration, Reference
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
     from dexhot.paths import cache_dir
@@ -64,7 +64,7 @@ def run(args: Specialist) -> None:
     at_least(1, worlds=args.worlds, trials=args.trials, searches=args.searches)
     item: Any = load(args.file)
     if not isinstance(item, Reference | Demonstration):
-        raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+        raise FileFormatError(f"{args.file} holds {a(type(item))}; give a Reference or a Demonstration.")
     reference = item.reference if isinstance(item, Demonstration) else item
     split = held_out_split(parent_of(item), reference)
     if split and not args.test_clip:

@@ -82,7 +82,8 @@ def check_directory(path: Path) -> list[Path]:
     if (path / "depth").is_dir():
         lacking = [p.stem for p in found if not (path / "depth" / f"{p.stem}.png").is_file()]
         if lacking:
-            raise FileFormatError(f"{path}: depth/{lacking[0]}.png and {len(lacking) - 1} more are missing.")
+            more = f" and {len(lacking) - 1} more are" if lacking[1:] else " is"
+            raise FileFormatError(f"{path}: depth/{lacking[0]}.png{more} missing.")
     return found
 
 

@@ -16,7 +16,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from std_msgs.msg import Header
 
 from dexhot.data.bags import BagWriter, typestore
-from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT, SHARED
+from dexhot.data.topics import HEARTBEAT, LIFE, SHARED
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import message_class
@@ -26,7 +26,6 @@ TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # queue depth, messages
 LAST_WORDS = 1.0  # s, longest wait for other nodes' last messages at the end
-LIFE = (ROSOUT, DIAGNOSTICS, HEARTBEAT, "/transition_event")  # published by a process until it ends
 Keep = Callable[[int, bytes], None]  # arguments: receive time, ns, and serialized message
 
 
