@@ -296,13 +296,28 @@ def test_frames_before_a_change_of_mind_are_fitted_again_if_that_explains_them(c
         return np.degrees(reduced_angle(ASSET.symmetry, q, truth))
 
     late = [replace(one, state=turned_over(one.state)) if t < 6 else one for t, one in enumerate(fit.tracked)]
-    late[6] = replace(late[6], switched=True)
-    mend(late, frames, new)
+    mend(late, frames, new, MODEL)  # told by the flip from frame 5 to 6
     assert errors(late).max() < 6.0 and late[0].seconds > fit.tracked[0].seconds
     wrong = [replace(one, state=turned_over(one.state)) if t > 9 else one for t, one in enumerate(fit.tracked)]
     wrong[10] = replace(wrong[10], switched=True, settled=True)
-    mend(wrong, frames, new)
+    mend(wrong, frames, new, MODEL)
     assert errors(wrong)[:8].max() < 6.0
+
+
+@pytest.mark.parametrize(("worse", "mended"), [(5.0, True), (30.0, False)])
+def test_no_leap_is_left_for_a_slightly_better_fit(clip, fit, monkeypatch, worse, mended):
+    """Six frames that are turned over cost less each, by `worse`: that they are followed by a leap counts as well."""
+    recording, evidence, _ = clip
+    frames = frames_of(recording, evidence, "right", False)
+    right = fit.tracked[0].state.object_pose()[None, 3:]
+
+    def cost(tracker, state, view):
+        return worse if reduced_angle(ASSET.symmetry, state.object_pose()[None, 3:], right)[0] < 1.0 else 0.0
+
+    monkeypatch.setattr(HandObjectTracker, "cost", cost)
+    late = [replace(one, state=turned_over(one.state)) if t < 6 else one for t, one in enumerate(fit.tracked)]
+    mend(late, frames, lambda: HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE), MODEL)
+    assert (cost(None, late[0].state, None) > 0.0) == mended
 
 
 def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.smooth import smoothed
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 
 Report = Callable[[int, int | None, str], object]
 HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
+BREAK = 100.0  # of the cost: what a leap is worth avoiding
+FLIP, JUMP = np.radians(60.0), 0.1  # rad, m between two frames: no person moves an object so (500 deg/s, 2 m/s)
 
 
 def _unreported(done: int, total: int | None, what: str) -> None: ...
@@ -121,7 +125,7 @@ def _track(
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         tracked[:settled] = list(_backward(tracked, frames, settled, new()))[::-1]
     progress(0, None, "frames before a better hypothesis")
-    mend(tracked, frames, new)
+    mend(tracked, frames, new, model)
     began = time.thread_time()
     if weight := recipe.solver["smooth"]:
         progress(0, None, "all frames together")
@@ -149,11 +153,18 @@ def _backward(
         yield replace(found, seconds=found.seconds + (before.seconds if before else 0.0))
 
 
-def mend(tracked: list[Tracked | None], frames: Sequence[Frame], new: Callable[[], HandObjectTracker]) -> None:
-    """Where another hypothesis took the lead, the frames before it are fitted again, backward from where it had
-    settled: as many of them as together cost less so."""
+def mend(
+    tracked: list[Tracked | None],
+    frames: Sequence[Frame],
+    new: Callable[[], HandObjectTracker],
+    model: ObjectModel | None,
+) -> None:
+    """Where another hypothesis took the lead, or the object stands otherwise from one frame to the next, the frames
+    before are fitted again, backward from where that had settled: as many of them as together cost less so, where a
+    leap that is left costs too."""
     done = len(frames)
-    for switch in [t for t, one in enumerate(tracked) if one is not None and one.switched][::-1]:
+    switches = {t for t, one in enumerate(tracked) if one is not None and one.switched}
+    for switch in sorted(switches | (leaps(tracked, model) if model else set()), reverse=True):
         if switch >= done:
             continue  # within what was mended from a later one
         settled = next((t for t in range(switch, len(frames)) if (one := tracked[t]) and one.settled), len(frames) - 1)
@@ -168,11 +179,25 @@ def mend(tracked: list[Tracked | None], frames: Sequence[Frame], new: Callable[[
                 continue
             view = judge.view(frames[t])
             gain += judge.cost(before.state, view) - judge.cost(found.state, view)
-            if gain > most:
-                most, done = gain, t
+            joined = t == 0 or tracked[t - 1] is None or same(before.state, found.state)
+            if (value := gain + (BREAK if joined else 0.0)) > most:
+                most, done = value, t
             if gain < most - HOPELESS or same(before.state, found.state):
                 break
         tracked[done:settled] = again[: settled - done][::-1]
+
+
+def leaps(tracked: Sequence[Tracked | None], model: ObjectModel) -> set[int]:
+    """The frames in which the object is farther from where it was in the frame before than anybody moves it."""
+    found = set()
+    for t, (before, now) in enumerate(pairwise(tracked), 1):
+        if before is None or now is None:
+            continue
+        was, pose = before.state.object_pose(), now.state.object_pose()
+        turned = reduced_angle(model.symmetry, was[None, 3:], pose[None, 3:])[0]
+        if turned > FLIP or np.linalg.norm(pose[:3] - was[:3]) > JUMP:
+            found.add(t)
+    return found
 
 
 def without_depth(recording: Recording, evidence: Evidence) -> tuple[Recording, Evidence]:
