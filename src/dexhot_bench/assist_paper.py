@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from dexhot_bench.kept import NOT_RUN
+
 Printed = dict[str, Any]  # {"columns": [...], "rows": [[...], ...]}
 TABLE_1 = {  # percent of test episodes, by sigma of the test; the door
     "0.01": (71, 70, 52, 26, 9, 1),
@@ -46,7 +48,6 @@ TABLE_4: dict[str, dict[str, tuple[float, ...]]] = {  # training T (%), E_pose (
     },
 }
 TABLE_4["pour_fphab"] = TABLE_4["pour"]  # the paper's clips
-NOT_RUN = "not run"
 
 
 def beside(found: float | None, paper: float | None, scale: float = 0.01, digits: int = 2) -> str:

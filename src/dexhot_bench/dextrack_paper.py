@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from dexhot_bench.assist_paper import NOT_RUN, beside
+from dexhot_bench.assist_paper import beside
+from dexhot_bench.kept import NOT_RUN
 
 Printed = dict[str, Any]  # {"columns": [...], "rows": [[...], ...]}
 FIGURES = ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "success_10cm_20deg", "success_10cm_40deg")

@@ -31,7 +31,6 @@ from dexhot_bench.fit_rows import (
     FEW_CLIPS,
     FEW_FRAMES,
     FRAMES,
-    NOT_RUN,
     OTHERS,
     QUICK_FRAMES,
     TableRow,
@@ -42,7 +41,7 @@ from dexhot_bench.fit_rows import (
     quick_rows,
     rows_of,
 )
-from dexhot_bench.kept import Deadline, Kept, code_key
+from dexhot_bench.kept import NOT_RUN, Deadline, Kept, code_key
 
 CHEAP_FIRST = ("tracking", "contact", "robot_hand", "body", "homan", "handypriors", "tfhot")  # methods
 MARGINS = {  # metric -> by how much joint fitting lowers it in the paper (HOMan, table 1)

@@ -11,13 +11,13 @@ from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot_bench import fit_body, fit_contact, fit_robot
 from dexhot_bench.fit_clips import CLIPS, PAPER_IOU, Sight, clip_names
+from dexhot_bench.kept import NOT_RUN
 
 FRAMES, FEW_CLIPS, FEW_FRAMES = 60, 4, 30  # all clips; those of the ablations and of parity with the papers' Adam
 QUICK_FRAMES, QUICK_SLOW_FRAMES = 24, 4
 RECIPES = ("default", "tfhot", "tfhot_dexycb", "homan", "handypriors")
 OTHERS = ("contact", "robot_hand", "body")  # recipes that are not fitted to rendered clips of a person
 STARTS = ((10.0, 10.0), (20.0, 20.0), (40.0, 40.0))  # deg and mm that the object's first pose is off
-NOT_RUN = "not run"
 QUICK_SETTINGS = {  # far fewer steps than the papers take: a check that all of it runs
     "tfhot": ("first_steps=30", "steps=20", "hypotheses=6"),
     "homan": ("rotations=8", "search_steps=10", "follow_steps=4", "coarse_steps=20", "fine_steps=10"),

@@ -13,6 +13,7 @@ from dexhot.data.files import write_text
 from dexhot.versions import source_hash
 
 Row = dict[str, Any]
+NOT_RUN = "not run"  # in place of what is missing
 
 
 @dataclass

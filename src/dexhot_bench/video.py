@@ -41,7 +41,7 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.synthesis.clip import Options, Truth, render
-from dexhot_bench.kept import Deadline, Kept, Row, code_key
+from dexhot_bench.kept import NOT_RUN, Deadline, Kept, Row, code_key
 from dexhot_bench.mine import FULL, QUICK
 from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
@@ -50,7 +50,6 @@ from dexhot_train.mining.mine import MineOptions, placed
 SEEDS, SIDE = (0, 1, 2), "right"  # of the person, until the motion can be made physical with that hand
 QUICK_CLIPS, QUICK_FRAMES = ("cylindersmall_lift",), 60
 SEEING = ("fitting", "humans", "perception", "synthesis")  # packages that a row depends on beside those of mining
-NOT_RUN = "not run"
 COLUMNS = {
     "clip": "clip", "frames": "frames", "clicked": "clicked",
     "mpjpe_mm": "hand, mm", "t_err_mm": "object, mm", "r_err_deg": "deg",
