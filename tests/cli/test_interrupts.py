@@ -26,7 +26,12 @@ class Gone:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
 """
-BEGIN = "from dexhot.cli.interrupts import keep_interrupts; keep_interrupts(); import os, signal, sys, time; "
+BEGIN = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from dexhot.cli.interrupts import keep_interrupts
+keep_interrupts()
+"""
 PRESSED = "os.kill(os.getpid(), signal.SIGINT); "
 IN_AN_IMPORT = "import swallows; assert swallows.done; time.sleep(20)"
 IN_A_CALLBACK = "import ignores; ignores.Gone(); time.sleep(20)"
