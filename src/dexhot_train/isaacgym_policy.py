@@ -38,11 +38,11 @@ def isaacgym_policy(checkpoint: Path, task: Path) -> tuple[PolicyNetwork, Policy
             "actor of plain layers and normalises what it observes."
         )
     seen, joints = len(state[f"{SEEN}.running_mean"]), len(state[f"{LAST}.bias"])
-    if (seen, joints) != (sum(int(part["size"]) for part in card.observation), len(card.joint_names)):
+    observed = sum(int(part["size"]) for part in card.observation)
+    if (seen, joints) != (observed, len(card.joint_names)):
         raise DexhotError(
             f"{checkpoint} observes {seen} numbers and moves {joints} joints, the task in {task} has "
-            f"{sum(int(part['size']) for part in card.observation)} and {len(card.joint_names)}: give the folder that "
-            "it was trained on."
+            f"{observed} and {len(card.joint_names)}: give the folder that it was trained on."
         )
     network = PolicyNetwork(card, [len(state[f"{name}.bias"]) for name in names[:-1]])
     parts = (f"{2 * k}.{part}" for k in range(len(names)) for part in ("weight", "bias"))

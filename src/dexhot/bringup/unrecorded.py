@@ -26,6 +26,7 @@ def has_bag(folder: Path) -> bool:
 
 def remove_unrecorded(folder: Path, before: frozenset[Path], of_images: bool = False) -> bool:
     """Remove the folder of a bring-up if all its files are from `before` the start: no bag, nothing of anyone else's.
+    The bring-up has made it (`new_run_folder` refuses one that exists).
 
     of_images: of a capture, also with a bag in which there are only the nodes' reports about themselves (LIFE).
     Returns whether it was removed.

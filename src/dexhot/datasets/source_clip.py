@@ -16,7 +16,7 @@ from dexhot.objects.library import load_object
 from dexhot.retargeting.resampling import resample
 
 SAME = 0.05  # m, largest object distance between a reference and its own clip; repairs move it by less
-GENERATED = re.compile(r"(?:parametric|generated)/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape or object, seed
+GENERATED = re.compile(r"generated/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, object, seed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def own_clip(reference: Reference) -> HandObjectTrajectory | None:
 def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
     """The clip "<dataset>/<clip>" of the cache; a generated one is generated again, with the object of the library."""
     found = GENERATED.fullmatch(name)
-    if not found or name.startswith("parametric/"):
+    if not found:
         return load_clip(name)
     if not object_name:
         raise DexhotError(f"{name} is made with an object of yours: give its file, which `dexhot generate` writes.")

@@ -20,13 +20,14 @@ from dexhot.fitting.smooth import smoothed
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
 from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.flips import TURN
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
 
 Report = Callable[[int, int | None, str], object]
 HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
 BREAK = 100.0  # of the cost: what a leap is worth avoiding
-FLIP, JUMP = np.radians(60.0), 0.1  # rad, m between two frames: no person moves an object so (500 deg/s, 2 m/s)
+JUMP = 0.1  # m between two frames, at 30 Hz: people move an object at up to 2 m/s
 
 
 def _unreported(done: int, total: int | None, what: str) -> None: ...
@@ -195,7 +196,7 @@ def leaps(tracked: Sequence[Tracked | None], model: ObjectModel) -> set[int]:
             continue
         was, pose = before.state.object_pose(), now.state.object_pose()
         turned = reduced_angle(model.symmetry, was[None, 3:], pose[None, 3:])[0]
-        if turned > FLIP or np.linalg.norm(pose[:3] - was[:3]) > JUMP:
+        if turned > TURN or np.linalg.norm(pose[:3] - was[:3]) > JUMP:
             found.add(t)
     return found
 

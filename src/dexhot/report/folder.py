@@ -5,8 +5,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -64,47 +64,7 @@ def write_report(
     counted. A note on the page replaces what this machine cannot draw or encode. The files appear in the folder at the
     end, all of them: an interrupted report leaves it as it was.
     """
-    out = Path(out_dir)
-    beside = existing(out.absolute().parent)
-    scratch = make_scratch(beside if os.access(beside, os.W_OK) else out)
-    try:
-        _write(
-            rollout,
-            scratch / "report",
-            out,
-            setup,
-            recording,
-            commands,
-            panel,
-            seen,
-            dict(extra or {}),
-            video,
-            progress,
-        )
-        out.mkdir(parents=True, exist_ok=True)
-        for file in (scratch / "report").iterdir():
-            shutil.move(file, out / file.name)
-            WRITTEN[out / file.name] = None
-    finally:
-        remove_scratch(scratch)
-    return out / "report.html"
-
-
-def _write(
-    rollout: Rollout,
-    folder: Path,
-    out: Path,
-    setup: Setup | None,
-    recording: RunRecording | None,
-    commands: Sequence[tuple[str, str]],
-    panel: Panel | None,
-    seen: tuple[Path, str] | None,
-    extra: dict[str, Any],
-    video: bool,
-    progress: Report,
-) -> None:
-    """Write all files into a new folder, from where they go to `out`."""
-    folder.mkdir()
+    out, extra = Path(out_dir), dict(extra or {})
     setup = setup or load_setup(rollout.reference)
     hand, asset = setup.hand, setup.asset
     progress("metrics", 0, None)
@@ -128,9 +88,27 @@ def _write(
         panel=panel,
         seen=seen,
     )
-    content = replace(content, **_draw(content, setup, folder, video, progress))
-    write_text(folder / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
-    write_text(folder / "report.html", page(content))
+    with _appearing_in(out) as folder:
+        content = replace(content, **_draw(content, setup, folder, video, progress))
+        write_text(folder / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
+        write_text(folder / "report.html", page(content))
+    return out / "report.html"
+
+
+@contextmanager
+def _appearing_in(out: Path) -> Iterator[Path]:
+    """A new folder, whose files are moved into `out` when the block ends without an exception."""
+    beside = existing(out.absolute().parent)
+    scratch = make_scratch(beside if os.access(beside, os.W_OK) else out)
+    try:
+        (folder := scratch / "report").mkdir()
+        yield folder
+        out.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            shutil.move(file, out / file.name)
+            WRITTEN[out / file.name] = None
+    finally:
+        remove_scratch(scratch)
 
 
 def check_report_folder(folder: Path, force: bool = False) -> Path:
