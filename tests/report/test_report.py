@@ -334,6 +334,21 @@ def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure
     assert "is teleoperated: it repeats no clip" in text and ">reference</text><rec" not in text
 
 
+def test_an_interrupted_report_leaves_the_earlier_one_and_nothing_beside_it(asset, tmp_path, monkeypatch):
+    write_report(lift_rollout(), tmp_path / "out", video=False)
+
+    def interrupted(content, setup, folder, *_):
+        (folder / "sheet.png").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr("dexhot.report.folder._draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(lift_rollout(), tmp_path / "out", video=False)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == kept
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("dexhot-")] == []
+
+
 def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
     save_object(replace(box_asset(), symmetry=Symmetry("axis")))
     text = write_report(lift_rollout(), tmp_path, video=False).read_text()
