@@ -358,6 +358,8 @@ class Evidence:
     object_pose: np.ndarray  # (T, 7) camera_T_mesh, NaN where unmeasured
     hand_meshes: dict[str, np.ndarray] = field(default_factory=dict)  # "right", "left": (T, V, 3) coarse hand, camera
     # frame, m, NaN where unseen; empty where no estimator gives one
+    relative_depth: dict[str, np.ndarray] = field(default_factory=dict)  # "right", "left": (T, 21) of the keypoints,
+    # along the optical axis from the wrist, in pixels, NaN where unseen; empty where the estimator gives none
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
@@ -374,6 +376,8 @@ class Evidence:
         for side, mesh in self.hand_meshes.items():
             fits = mesh.ndim == 3 and mesh.shape[0] == T and mesh.shape[2] == 3
             _check(fits, f"hand_meshes.{side} has shape {mesh.shape}, expected ({T}, V, 3).")
+        for side, along in self.relative_depth.items():
+            _check(along.shape == (T, 21), f"relative_depth.{side} has shape {along.shape}, expected ({T}, 21).")
 
     def cut(self, first: int, stop: int) -> "Evidence":
         """Frames `first` to `stop`, the latter excluded."""
@@ -393,6 +397,7 @@ class Evidence:
             keypoints=parts(self.keypoints),
             object_pose=self.object_pose[part],
             hand_meshes=parts(self.hand_meshes),
+            relative_depth=parts(self.relative_depth),
         )
 
 

@@ -30,6 +30,7 @@ class Frame:
     pixels: np.ndarray  # (21, 2)
     confidence: np.ndarray  # (21,)
     object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
+    relative_depth: np.ndarray | None = None  # (21,) px, of the keypoints from the wrist; None: not estimated
     others: tuple["Frame", ...] = ()  # the same moment by the other cameras
 
 
@@ -43,7 +44,7 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
         raise ClipError(
             f"{evidence.name} has no keypoints of a {side} hand, only of {', '.join(evidence.keypoints) or 'none'}."
         )
-    seen = evidence.keypoints[side]
+    seen, relative = evidence.keypoints[side], evidence.relative_depth.get(side)
     return [
         Frame(
             float(recording.time[t]),
@@ -52,6 +53,7 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
             seen[t, :, 3:5],
             np.nan_to_num(seen[t, :, 5]),
             evidence.object_pose[t] if with_pose else None,
+            relative[t] if relative is not None else None,
         )
         for t in range(len(recording.time))
     ]
@@ -123,6 +125,7 @@ def frame_view(
         depth_at(frame, pixels, confidence, own),
         nearest_depth(frame.depth, thin),
         None if table is None else np.append(table.n, -table.d),
+        relative_depth=frame.relative_depth,
     )
 
 

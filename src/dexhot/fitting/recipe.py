@@ -19,6 +19,7 @@ Settings = dict[str, tuple[str, ...]]
 TRACKING: Settings = {  # terms of the tracker, and their settings
     "joints_2d": ("weight", "sigma"),
     "joint_depth": ("weight", "sigma", "inside", "hidden"),
+    "relative_depth": ("weight", "sigma"),
     "hand_mask": ("weight", "sigma"),
     "object_mask": ("weight", "sigma"),
     "surface": ("weight", "back", "sigma", "reach", "visible_only"),

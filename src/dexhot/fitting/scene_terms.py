@@ -40,6 +40,7 @@ class FrameView:
     depth: np.ndarray  # (21,) m at the keypoints, 0 where none
     measured: np.ndarray  # (h, w) m, nearest depth around each pixel of the thinned image, 0 where none
     ground: np.ndarray | None = None  # (4,) of the table: unit normal upward and offset, m
+    relative_depth: np.ndarray | None = None  # (21,) px, of the keypoints from the wrist; None: not estimated
     others: tuple["FrameView", ...] = ()  # the same moment by the other cameras, each in its own frame (views.py)
 
     @cached_property

@@ -108,6 +108,30 @@ class KeypointDepth:
         return Rows(off, keypoint_rows(posed, self.table, with_shape)[:, 2], weight, cost)
 
 
+@dataclass
+class RelativeDepth:
+    """Depth of the keypoints relative to each other, as a detector guesses it from the picture: weak, but it is all
+    that tells how far behind the finger that hides it a finger is."""
+
+    table: KeypointTable
+    camera: np.ndarray  # (4,) fx fy cx cy, px
+    relative: np.ndarray  # (21,) px: of a hand one pixel is depth / fx, as across the image
+    confidence: np.ndarray  # (21,), 0 where nothing was guessed
+    sigma: float = 0.02  # m
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """21 residuals, m, robust, less their mean: where the hand is, the guess does not say."""
+        z = posed.keypoints(self.table)[:, 2]
+        off = z - np.mean(z) / self.camera[0] * self.relative
+        part = self.confidence / max(float(self.confidence.sum()), 1e-9)
+        jacobian = keypoint_rows(posed, self.table, with_shape)[:, 2]
+        off = off - part @ off
+        square = off**2 / self.sigma**2
+        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
+        cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
+        return Rows(off, jacobian - part @ jacobian, weight, cost)
+
+
 class LikelyPose:
     """Mahalanobis distance of the fingers from the pose prior."""
 

@@ -39,7 +39,7 @@ from dexhot.fitting.scene_terms import (
     Temporal,
 )
 from dexhot.fitting.solver import LONGEST, solve_pose
-from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypoints2D, LikelyPose
+from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypoints2D, LikelyPose, RelativeDepth
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import TableInView
@@ -520,6 +520,12 @@ class HandObjectTracker:
                 measured = view.confidence * (view.depth > 0)
                 term = KeypointDepth(self.table, view.depth, measured, row["sigma"], row["inside"], row["hidden"])
                 found.append(HandOnly(term, row["weight"]))
+            elif name == "relative_depth" and view.relative_depth is not None:
+                guessed = view.confidence * np.isfinite(view.relative_depth)
+                along = RelativeDepth(
+                    self.table, view.camera, np.nan_to_num(view.relative_depth), guessed, row["sigma"]
+                )
+                found.append(HandOnly(along, row["weight"]))
             elif name == "hand_mask":
                 found.append(HandMask(view, **row))
             elif name == "surface":
