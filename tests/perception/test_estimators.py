@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -340,6 +342,17 @@ def test_of_a_librarys_standard_error_only_its_greeting_is_left_out(capfd):
         raise ValueError("broken")
     os.write(2, b"INFO: Created later\n")
     assert capfd.readouterr().err == "ERROR: no memory\nINFO: Created later\n"
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "os.kill(os.getpid(), 9)", "os._exit(1)"])
+def test_the_last_words_of_a_library_that_ends_the_process_are_read(end):
+    words = "INFO: Created a delegate.\\nfatal: no such instruction\\n"
+    program = "import os\nfrom dexhot.perception.quiet import without_lines\nwith without_lines('INFO: Created'):\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{program}    os.write(2, b'{words}')\n    {end}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode and ended.stderr == "fatal: no such instruction\n"
 
 
 LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}
