@@ -208,9 +208,23 @@ def test_a_camera_that_stays_silent_is_logged_again(seeing, monkeypatch):
     seeing.node.watch()
     seeing.node.watch()
     assert len(logged) == 1
-    seeing.node.logged -= 11.0
+    seeing.node.unseen_again.last -= 11.0
     seeing.node.watch()
     assert len(logged) == 2 and "no node publishes it, the camera's driver is not running" in logged[1]
+
+
+def test_an_object_that_comes_and_goes_is_logged_once_in_some_seconds(seeing, monkeypatch):
+    logged, node = [], seeing.node
+    monkeypatch.setattr(node, "get_logger", lambda: SimpleNamespace(warning=logged.append))
+    monkeypatch.setattr(node.pairs, "problem", lambda silence: "")
+    node.values["images"] = 1
+    for k in range(6):
+        node.unseen = "" if k % 2 else "the camera does not see x"
+        node.watch()
+    assert len(logged) == 1 and node.unseen_again.untold == 2
+    node.unseen_again.last -= 6.0
+    node.watch()
+    assert logged[1].startswith("the camera does not see x (2 times in ")
 
 
 @pytest.mark.parametrize(
