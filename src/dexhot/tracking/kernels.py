@@ -137,8 +137,8 @@ def carry_object(
 ) -> None:
     """The object's rows and columns of P, from P `before` (N, N), which `spread` has made P.
 
-    Its pose moves with the contact points: F = [by_before + by_after, dt by_after, [turn, turn]] of the state before and
-    G = by_after of the hand's noise, with variances `slip` (6,) of its own. Its twist is theirs, with variances
+    Its pose moves with the contact points: F = [by_before + by_after, dt by_after, [turn, turn]] of the state before,
+    and G = by_after of the hand's noise, with variances `slip` (6,) of its own. Its twist is theirs, with variances
     `shake` (6,).
     """
     n, size = len(density), len(P)
