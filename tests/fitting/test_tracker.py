@@ -12,7 +12,7 @@ from dexhot.errors import ClipError
 from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import fit_recording, mend
+from dexhot.fitting.recording_fit import fit_recording, leaps, mend
 from dexhot.fitting.scene import SceneState
 from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.summary import summarise_recording_fit, turn_notes, unseen_notes
@@ -317,6 +317,15 @@ def test_no_leap_is_left_for_a_slightly_better_fit(clip, fit, monkeypatch, worse
     late = [replace(one, state=turned_over(one.state)) if t < 6 else one for t, one in enumerate(fit.tracked)]
     mend(late, frames, lambda: HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE), MODEL)
     assert (cost(None, late[0].state, None) > 0.0) == mended
+
+
+@pytest.mark.parametrize(("rate", "distance", "leapt"), [(30, 0.12, {1}), (15, 0.12, set()), (60, 0.06, {1})])
+def test_a_leap_is_a_speed_at_any_frame_rate(clip, fit, rate, distance, leapt):
+    recording, evidence, _ = clip
+    frames = [replace(one, time=t / rate) for t, one in enumerate(frames_of(recording, evidence, "right", False)[:2])]
+    first = fit.tracked[0]
+    state = first.state.with_object(first.state.rotation, first.state.position + [distance, 0.0, 0.0])
+    assert leaps([first, replace(first, state=state)], frames, MODEL) == leapt
 
 
 def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):
