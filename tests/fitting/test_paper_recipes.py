@@ -1,11 +1,12 @@
 """The papers' recipes, cut short, on a tiny drawn clip: they find hand and object, and read what they may."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, MODEL, tiny_clip
 
 from dexhot.errors import ClipError
 from dexhot.fitting.batch import BatchScene, Bodies
@@ -14,7 +15,6 @@ from dexhot.fitting.handypriors import vertex_colors
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.scene import object_model
 from dexhot.fitting.silhouette_search import ObjectSearch, place_by_box, rival
 from dexhot.fitting.summary import summarise_recording_fit
 from dexhot.geometry.poses import IDENTITY, make_pose, transform
@@ -22,7 +22,6 @@ from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix, rotvec_to_qu
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 
-MODEL = object_model(ASSET)
 BESIDE = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))  # camera_T_scene, from the side
 SHORT = {
     "tfhot": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),
@@ -61,6 +60,38 @@ def test_tfhot_finds_hand_and_object(clip, name):
     fit = fit_recording(recording, evidence, ASSET, short(name), HAND, with_pose=False)
     assert hand_error(fit, points) < 25.0 and object_error(fit, evidence) < 8.0
     assert len(fit.trajectory.hands["right"].keypoint_covariance) == 0
+
+
+STAGES = {
+    "tfhot": {"hypotheses of the hand, steps": 2, "frames": 4},
+    "homan": {
+        "rotations of the object, steps": 2,
+        "the object by its masks, frames": 3,
+        "the right hand by its keypoints, frames": 4,
+        "all frames together, steps": 2,
+        "all frames together with contact, steps": 2,
+    },
+    "handypriors": {
+        "rotations of the object, steps": 2,
+        "the object by its masks, frames": 3,
+        "the right hand by its keypoints, frames": 4,
+        "all frames together, steps": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_each_stage_is_counted_to_its_end(clip, name):
+    recording, evidence, _ = clip
+    recipe, told = load_recipe(name), {}
+    few = [f"solver.{key}=2" for key in recipe.solver if key.endswith("steps") or key in ("rotations", "hypotheses")]
+
+    def progress(done, total, what):
+        told.setdefault(what, []).append((done, total))
+
+    fit_recording(recording, evidence, ASSET, recipe.changed(few), HAND, with_pose=False, progress=progress)
+    assert {what: counts[-1] for what, counts in told.items()} == {w: (n, n) for w, n in STAGES[name].items()}
+    assert all(a[0] < b[0] for counts in told.values() for a, b in itertools.pairwise(counts))
 
 
 def test_the_estimator_starts_the_object_in_the_wild_alone(clip):

@@ -144,7 +144,7 @@ def _fit_recording(args: Args) -> None:
     sides = ("right", "left") if args.side == "both" else (args.side,)
     hands = [mano(side, args.mano) if args.model == "mano" else open_hand(side) for side in sides]
     default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
-    with progress(title := f"fitting {name}", counted=True) as job:
+    with progress(f"fitting {name}", counted=True) as job:
         table = hands[0].table(args.convention or default)
         fit = fit_recording(
             recordings,
@@ -153,7 +153,7 @@ def _fit_recording(args: Args) -> None:
             recipe,
             hands,
             table,
-            progress=lambda done, total, what: job(done, total, f"{title}, {what}"),
+            progress=job.stages(),
         )
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
@@ -226,8 +226,8 @@ def _fit_robot(args: Args, recipe: "Recipe", recordings: "Sequence[Recording]") 
     out = file_of(args.out or Path(f"{name}.fit.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
     began = time.thread_time()
-    with progress(f"fitting {name} ({len(recording.time)} frames)"):
-        found = fit_robot_hand(recordings, evidences, object_model(asset), recipe, motion)
+    with progress(f"fitting {name} ({len(recording.time)} frames)", counted=True) as job:
+        found = fit_robot_hand(recordings, evidences, object_model(asset), recipe, motion, job.stages())
     save(found, out)
     figures = {
         "frames": len(recording.time),
@@ -260,6 +260,7 @@ def _fit_body(args: Args, path: Path) -> None:
     from dexhot.hardware.camera.recording import FOVY
     from dexhot.humans.body import open_body, smpl
     from dexhot.objects.library import load_object
+    from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     if path.suffix.lower() not in PICTURES or recipe.method != "body":
@@ -291,7 +292,9 @@ def _fit_body(args: Args, path: Path) -> None:
     recording = Recording(path.stem, np.zeros(1), color[None], np.zeros((1, height, width), np.uint16), camera)
     evidence = Evidence(path.stem, np.zeros(1), labels[None], {}, {}, np.full((1, 7), np.nan))
     body = smpl(args.smpl) if args.smpl else open_body()
-    fit = fit_body(recording, evidence, body, object_model(load_object(args.object)), recipe, start)
+    model = object_model(load_object(args.object))
+    with progress(f"fitting {path.name}", counted=True) as job:
+        fit = fit_body(recording, evidence, body, model, recipe, start, job.stages())
     write_body_state(fit.state, out)
     figures = {
         "body": body.name,
