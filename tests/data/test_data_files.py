@@ -51,8 +51,8 @@ def evidence():
     nowhere = np.full((T, 7), np.nan)
     labels = RNG.integers(0, 4, (T, 4, 6)).astype(np.uint8)
     boxes, points = {"object": np.full((T, 4), np.nan)}, {"right": RNG.normal(size=(T, 21, 6))}
-    mesh = {"left": RNG.normal(size=(T, 12, 3))}
-    return Evidence("seen", np.arange(T) / 30, labels, boxes, points, nowhere, mesh, {"camera": "D435"})
+    mesh, along = {"left": RNG.normal(size=(T, 12, 3))}, {"right": RNG.normal(size=(T, 21))}
+    return Evidence("seen", np.arange(T) / 30, labels, boxes, points, nowhere, mesh, {"camera": "D435"}, along)
 
 
 def card():
@@ -244,6 +244,7 @@ def test_rollout_time_must_increase(time):
     [
         ({"labels": np.full((T, 4, 6), 4, np.uint8)}, "labels must be 0 to 3"),
         ({"keypoints": {"left": np.zeros((T, 21, 3))}}, r"keypoints\.left has shape .* expected \(5, 21, 6\)"),
+        ({"relative_depth": {"right": np.zeros((T, 20))}}, r"relative_depth\.right has shape .* expected \(5, 21\)"),
         ({"hand_meshes": {"right": np.zeros((T + 1, 8, 3))}}, r"hand_meshes\.right has shape .* expected \(5, V, 3\)"),
     ],
 )

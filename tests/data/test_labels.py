@@ -19,8 +19,20 @@ def test_a_cut_takes_the_same_frames_of_everything():
     labels = np.repeat(np.arange(4, dtype=np.uint8)[[0, 1, 2, 3, 1]], 6).reshape(5, 2, 3)
     rows = {"right": np.tile(count[:, None, None], (1, 21, 6))}
     boxes, meshes = {"object": np.tile(count[:, None], (1, 4))}, {"right": np.tile(count[:, None, None], (1, 9, 3))}
-    part = Evidence("film", count, labels, boxes, rows, np.tile(count[:, None], (1, 7)), meshes).cut(1, 4)
+    film = Evidence(
+        "film",
+        count,
+        labels,
+        boxes,
+        rows,
+        np.tile(count[:, None], (1, 7)),
+        meshes,
+        {},
+        {"right": np.tile(count[:, None], (1, 21))},
+    )
+    part = film.cut(1, 4)
     part.validate()
-    for kept in (part.time, part.boxes["object"], part.keypoints["right"], part.object_pose, part.hand_meshes["right"]):
+    rows = part.boxes["object"], part.keypoints["right"], part.hand_meshes["right"], part.relative_depth["right"]
+    for kept in (part.time, part.object_pose, *rows):
         assert kept.reshape(3, -1)[:, 0].tolist() == [1.0, 2.0, 3.0]
     assert part.labels[:, 0, 0].tolist() == [1, 2, 3] and part.name == "film"

@@ -13,6 +13,7 @@ from dexhot.fitting.terms import (
     Keypoints3D,
     LikelyPose,
     NearPose,
+    RelativeDepth,
 )
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
@@ -27,11 +28,13 @@ CAMERA = np.array([600.0, 610.0, 320.0, 240.0])
 SEEN = PERSON.posed(OTHER).keypoints(TABLE)
 PIXELS = SEEN[:, :2] / SEEN[:, 2:] * CAMERA[:2] + CAMERA[2:]
 CONFIDENCE = RNG.uniform(0.1, 1.0, 21)
+GUESS = (SEEN[:, 2] / SEEN[0, 2] - 1.0) * CAMERA[0]
 
 TERMS = {
     "3D": Keypoints3D(TABLE, SEEN, CONFIDENCE),
     "2D": Keypoints2D(TABLE, CAMERA, PIXELS, CONFIDENCE),
     "depth": KeypointDepth(TABLE, SEEN[:, 2], CONFIDENCE),
+    "relative depth": RelativeDepth(TABLE, CAMERA, GUESS, CONFIDENCE),
     "likely": LikelyPose(HAND.prior),
     "limits": JointLimits(HAND.prior),
 }
@@ -48,7 +51,7 @@ def test_jacobians_are_exact(name):
     assert np.abs(rows.jacobian - numeric).max() < 1e-5 * max(1.0, np.abs(numeric).max())
 
 
-@pytest.mark.parametrize("name", ["3D", "2D", "depth"])
+@pytest.mark.parametrize("name", ["3D", "2D", "depth", "relative depth"])
 def test_jacobians_of_the_shape_are_exact(name):
     term, h = TERMS[name], 1e-4
     rows = term.rows(PERSON.posed(POSE), with_shape=True)
@@ -124,6 +127,22 @@ def test_a_joint_behind_the_measured_surface_may_be_hidden():
     )
     assert np.allclose(behind.residual, 0.02) and np.allclose(before.residual, -0.02)
     assert (behind.weight < 0.6 * before.weight).all() and behind.cost < 0.5 * before.cost
+
+
+def test_a_guessed_shape_says_nothing_of_where_the_hand_is():
+    """The same pixels are of the same shape at any distance, but for the perspective in it."""
+    away = HandPose(OTHER.rotation, OTHER.translation + [0.0, 0.0, 0.3], OTHER.fingers)
+    term = RelativeDepth(TABLE, CAMERA, (SEEN[:, 2] - SEEN[0, 2]) / SEEN[:, 2].mean() * CAMERA[0], np.ones(21))
+    assert term.rows(PERSON.posed(OTHER)).cost < 1e-9
+    nearer = RelativeDepth(TABLE, CAMERA, term.relative * SEEN[:, 2].mean() / (SEEN[:, 2].mean() + 0.3), np.ones(21))
+    assert nearer.rows(PERSON.posed(away)).cost < 1e-9
+    some = np.where(np.arange(21) < 17, term.relative, np.nan)  # none of the little finger
+    assert np.flatnonzero(
+        RelativeDepth(TABLE, CAMERA, some, np.ones(21)).rows(PERSON.posed(POSE)).weight == 0.0
+    ).tolist() == [17, 18, 19, 20]
+    wrong = term.relative + 60.0 * (np.arange(21) == 20)
+    rows = RelativeDepth(TABLE, CAMERA, wrong, np.ones(21)).rows(PERSON.posed(OTHER))
+    assert rows.weight[20] < 0.2 * rows.weight[:17].min()
 
 
 def test_a_finger_leaves_its_neighbours_place():

@@ -13,9 +13,10 @@ from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, leaps, mend
-from dexhot.fitting.scene import SceneState
+from dexhot.fitting.scene import HandObjectScene, SceneState
 from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.summary import summarise_recording_fit, turn_notes, unseen_notes
+from dexhot.fitting.terms import Keypoints2D
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker, normal_equations
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.planes import Plane
@@ -164,6 +165,44 @@ def test_no_hand_no_state_and_a_later_hand_is_found(clip):
         fit_recording(recording, none, ASSET, RECIPE, HAND)
 
 
+def test_a_guess_of_relative_depth_shapes_a_hand_that_pixels_leave_open(clip):
+    """Of the keypoints alone, without depth or masks, with and without the guess, and with none of its term."""
+    recording, evidence, points = clip
+    blind = replace(recording, depth=np.zeros_like(recording.depth))
+    plain = replace(evidence, labels=np.zeros_like(evidence.labels))
+    z = evidence.keypoints["right"][..., 2]
+    guess = replace(plain, relative_depth={"right": (z / z[:, :1] - 1.0) * CAMERA.fx})
+
+    def shape_error(given, recipe=RECIPE):
+        found = fit_recording(blind, given, None, recipe, HAND).trajectory.hands["right"].keypoints
+        z, true = found[..., 2], points[..., 2]
+        return np.abs((z - z.mean(1, keepdims=True)) - (true - true.mean(1, keepdims=True))).mean()
+
+    without = shape_error(plain)
+    assert shape_error(guess) < 0.7 * without
+    assert shape_error(guess, RECIPE.without(["relative_depth"])) == without
+
+
+def test_without_depth_a_keypoint_far_off_is_no_outlier(clip):
+    """A finger that moves fast in a video; beside depth, which shows where it is, such a keypoint counts little."""
+    recording, evidence, _ = clip
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    frame = frames_of(recording, evidence, "right", False)[0]
+    tracker.step(frame)
+    state = tracker.hypotheses[0].state
+    scene, pulls = HandObjectScene(HAND.shaped(SHAPE), MODEL, state), []
+    pixels = CAMERA.project(scene.hand.keypoints(tracker.table))
+    for depth in (frame.depth, np.zeros_like(frame.depth)):
+        view = replace(tracker.view(replace(frame, depth=depth)), confidence=np.ones(21))
+        for far in (0.5, 60.0):
+            view.pixels = pixels + far
+            [term] = [t for t in tracker.terms(view, state) if isinstance(getattr(t, "term", None), Keypoints2D)]
+            rows = term.rows(scene)
+            pulls.append(np.abs(rows.weight * rows.residual).max())
+    near, outlier, alone, fast = pulls
+    assert fast > 8 * outlier and 1.5 * near < alone < 3 * near
+
+
 def test_evidence_of_some_frames_says_so(clip):
     recording, evidence, _ = clip
     pose, time, labels = evidence.object_pose[:4], evidence.time[:4], evidence.labels[:4]
@@ -224,7 +263,8 @@ def test_each_term_of_the_recipe_is_minimised(clip, name):
         HandObjectTracker(HAND, MODEL, CAMERA, recipe, shape=SHAPE) for recipe in (RECIPE, RECIPE.without([name]))
     )
     whole.step(frame)
-    near, view = whole.hypotheses[0].state, replace(whole.view(frame), ground=np.array([0.0, -1.0, 0.0, 0.5]))
+    table, flat = np.array([0.0, -1.0, 0.0, 0.5]), np.zeros(21)
+    near, view = whole.hypotheses[0].state, replace(whole.view(frame), ground=table, relative_depth=flat)
     assert len(whole.terms(view, near)) == len(without.terms(view, near)) + 1 == len(RECIPE.terms)
 
 

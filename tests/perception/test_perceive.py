@@ -154,6 +154,19 @@ def test_of_two_sightings_on_a_track_the_better_one_is_the_hand_and_what_is_the_
     assert labels.reshape(2, -1)[:, :4].tolist() == [[OBJECT, LABEL["right"], 0, 0], [0, 0, 0, 0]]
 
 
+def test_a_guess_of_relative_depth_is_kept_where_an_estimator_gives_one(tmp_path):
+    plain, guess = moved(), np.linspace(0.0, 40.0, 21)
+    guessed = HandSighting("right", plain.pixels, 0.95, 0.9, guess)
+    evidence, _ = perceive(clip(3), images([guessed], [plain], [guessed]), None, "right")
+    found = evidence.relative_depth["right"]
+    assert np.isnan(found[1]).all() and np.array_equal(found[0], guess) and np.array_equal(found[2], guess)
+    again = read_evidence(write_evidence(evidence, tmp_path / "bag"))
+    assert np.array_equal(again.relative_depth["right"], found, equal_nan=True)
+    assert again.keypoints["right"].shape == (3, 21, 6)
+    without, _ = perceive(clip(1), images([plain]), None, "right")
+    assert without.relative_depth == read_evidence(write_evidence(without, tmp_path / "other")).relative_depth == {}
+
+
 class HiddenAtFirst:
     """An object whose pose is known in each image, and of which the first one shows nothing."""
 

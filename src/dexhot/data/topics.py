@@ -20,6 +20,7 @@ LABELS = "/segmentation/labels"  # 0 background, 1 right hand or robot, 2 object
 HAND_KEYPOINTS = {"right": "/hand/keypoints", "left": "/hand_left/keypoints"}
 PROMPTS, BOXES = "/perception/prompts", "/perception/boxes"  # JSON by name: see perception/bag.py
 KEYPOINT_FIELDS = ("x", "y", "z", "u", "v", "confidence")  # of a point
+RELATIVE_DEPTH = "relative_depth"  # a further field of evidence's bags, where the detector estimates it
 HAND_FIT, OBJECT_FIT = "/hand/fit", "/object/fit"  # a person's hand and the object, fitted to one image
 HAND_MODEL = "/hand/model"  # the fit's parameters of the open hand
 HAND_POINTS, HAND_POSE = "/hand/points", "/hand/pose"  # filtered

@@ -358,9 +358,9 @@ class Evidence:
     object_pose: np.ndarray  # (T, 7) camera_T_mesh, NaN where unmeasured
     hand_meshes: dict[str, np.ndarray] = field(default_factory=dict)  # "right", "left": (T, V, 3) coarse hand, camera
     # frame, m, NaN where unseen; empty where no estimator gives one
+    provenance: dict[str, Any] = field(default_factory=dict)
     relative_depth: dict[str, np.ndarray] = field(default_factory=dict)  # "right", "left": (T, 21) of the keypoints,
     # along the optical axis from the wrist, in pixels, NaN where unseen; empty where the estimator gives none
-    provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
         """Raises FileFormatError naming the field and the shape expected."""

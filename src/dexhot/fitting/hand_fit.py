@@ -9,10 +9,19 @@ import numpy as np
 from dexhot.data.keypoints import MIDDLE_MCP, WRIST, check_size
 from dexhot.errors import ClipError
 from dexhot.fitting.solver import Fitted, solve_pose, solve_shape
-from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose, Term
+from dexhot.fitting.terms import (
+    JointLimits,
+    KeypointDepth,
+    Keypoints2D,
+    Keypoints3D,
+    LikelyPose,
+    NearPose,
+    RelativeDepth,
+    Term,
+)
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, SkinnedHand
 
-DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
+DataTerm = Keypoints3D | Keypoints2D | KeypointDepth | RelativeDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
 SHAPE_FRAMES = 12
 SIDE_FRAMES, OTHER_SIDE = 6, 0.5  # frames for checking the side; cost ratio below which the other side is inferred
@@ -31,6 +40,7 @@ class Sighting:
     pixels: np.ndarray | None = None  # (21, 2) px
     depth: np.ndarray | None = None  # (21,) m, 0 where not measured
     camera: np.ndarray | None = None  # (4,) fx fy cx cy, px
+    relative_depth: np.ndarray | None = None  # (21,) px, of the keypoints from the wrist; NaN: not estimated
 
 
 @dataclass
@@ -167,8 +177,10 @@ def regularisers(prior: PosePrior, strength: float) -> list[Term]:
     return [LikelyPose(prior, strength), JointLimits(prior)]
 
 
-def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float) -> list[DataTerm]:
-    """The data terms of one frame."""
+def data_terms(
+    table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float, relative_sigma: float = 0.0
+) -> list[DataTerm]:
+    """The data terms of one frame; `relative_sigma` of the relative depth, m; 0: it is not used."""
     terms: list[DataTerm] = []
     if seen.points is not None:
         terms.append(Keypoints3D(table, seen.points, seen.confidence, sigma))
@@ -176,6 +188,8 @@ def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: 
         terms.append(Keypoints2D(table, seen.camera, seen.pixels, seen.confidence, pixel_sigma))
     if seen.depth is not None:
         terms.append(KeypointDepth(table, seen.depth, seen.confidence * (seen.depth > 0)))
+    if relative_sigma and seen.relative_depth is not None and seen.camera is not None:
+        terms.append(RelativeDepth(table, seen.camera, seen.relative_depth, seen.confidence, relative_sigma))
     return terms
 
 

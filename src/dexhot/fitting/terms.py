@@ -110,26 +110,26 @@ class KeypointDepth:
 
 @dataclass
 class RelativeDepth:
-    """Depth of the keypoints relative to each other, as a detector guesses it from the picture: weak, but it is all
-    that tells how far behind the finger that hides it a finger is."""
+    """Depth of the keypoints relative to each other, which a detector guesses from the picture: weak, but it is all
+    that says how far a finger is behind the one that hides it."""
 
     table: KeypointTable
     camera: np.ndarray  # (4,) fx fy cx cy, px
-    relative: np.ndarray  # (21,) px: of a hand one pixel is depth / fx, as across the image
-    confidence: np.ndarray  # (21,), 0 where nothing was guessed
-    sigma: float = 0.02  # m
+    relative: np.ndarray  # (21,) px: a pixel is as long as across the image at the hand; NaN: not estimated
+    confidence: np.ndarray  # (21,)
+    sigma: float = 0.015  # m
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
-        """21 residuals, m, robust, less their mean: where the hand is, the guess does not say."""
-        z = posed.keypoints(self.table)[:, 2]
-        off = z - np.mean(z) / self.camera[0] * self.relative
-        part = self.confidence / max(float(self.confidence.sum()), 1e-9)
-        jacobian = keypoint_rows(posed, self.table, with_shape)[:, 2]
-        off = off - part @ off
+        """21 residuals, m, robust, less their mean: the guess does not say where the hand is."""
+        confidence = np.where(np.isfinite(self.relative), self.confidence, 0.0)
+        part = confidence / max(float(confidence.sum()), 1e-9)
+        z, slopes = posed.keypoints(self.table)[:, 2], keypoint_rows(posed, self.table, with_shape)[:, 2]
+        metres = np.nan_to_num(self.relative) / self.camera[0]  # of a hand 1 m away
+        off, jacobian = z - z.mean() * metres, slopes - metres[:, None] * slopes.mean(axis=0)
+        off, jacobian = off - part @ off, jacobian - part @ jacobian
         square = off**2 / self.sigma**2
-        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
-        cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
-        return Rows(off, jacobian - part @ jacobian, weight, cost)
+        weight = confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
+        return Rows(off, jacobian, weight, float(confidence @ (ROBUST * square / (ROBUST + square))))
 
 
 class LikelyPose:

@@ -62,6 +62,7 @@ START_ITERATIONS = 15
 LEAST_MEASURED, SKIN = 5, 0.008  # keypoints in space; m from skin to joint
 FAR_ASIDE, FAR_ALONG = 0.015, 0.03  # m, farther than their median errs; hidden joints lie behind what is measured
 FIRST_WIDE = 4.0
+ALONE = 2.0, 8.0  # of keypoints without depth, factors of sigma and weight: all there is, and a fast finger no outlier
 SINGULAR = "the normal equations of a frame are not positive definite"
 
 
@@ -262,12 +263,17 @@ class HandObjectTracker:
         """(S,) that explains the keypoints of some frames."""
         assert self.hand.prior is not None
         chosen = np.unique(np.linspace(0, len(sightings) - 1, SHAPE_FRAMES).astype(int))
-        pixel_sigma = self._pixel_sigma()
-        frames = {int(t): (sightings[t], data_terms(self.table, sightings[t], 0.003, pixel_sigma)) for t in chosen}
+        sigmas = 0.003, self._pixel_sigma(), self._relative_sigma()
+        frames = {int(t): (sightings[t], data_terms(self.table, sightings[t], *sigmas)) for t in chosen}
         return fit_shape(self.hand, self.table, frames, regularisers(self.hand.prior, 0.3))[0]
 
     def _pixel_sigma(self) -> float:
         return float(self.recipe.terms.get("joints_2d", {}).get("sigma", 0.0047)) * self.cameras[0].width
+
+    def _relative_sigma(self) -> float:
+        """m; 0: the recipe has no such term."""
+        row = self.recipe.terms.get("relative_depth", {"weight": 0.0})
+        return float(row["sigma"]) / float(np.sqrt(row["weight"])) if row["weight"] else 0.0
 
     # starts
 
@@ -287,7 +293,7 @@ class HandObjectTracker:
         camera, clear = self.clearest(view)
         seen = sighting(clear)
         terms = [
-            *data_terms(self.table, seen, 0.003, 2.0 * self._pixel_sigma()),
+            *data_terms(self.table, seen, 0.003, 2.0 * self._pixel_sigma(), self._relative_sigma()),
             LikelyPose(self.hand.prior, 0.6),
             JointLimits(self.hand.prior),
         ]
@@ -512,20 +518,17 @@ class HandObjectTracker:
             elif not hand_seen:
                 continue
             elif name == "joints_2d":
-                sigma = row["sigma"] * camera.width
-                found.append(
-                    HandOnly(Keypoints2D(self.table, view.camera, view.pixels, view.confidence, sigma), row["weight"])
-                )
+                wide, strong = (1.0, 1.0) if len(view.hand_cloud) else ALONE
+                sigma = wide * row["sigma"] * camera.width
+                pixels = Keypoints2D(self.table, view.camera, view.pixels, view.confidence, sigma)
+                found.append(HandOnly(pixels, strong * row["weight"]))
             elif name == "joint_depth":
                 measured = view.confidence * (view.depth > 0)
                 term = KeypointDepth(self.table, view.depth, measured, row["sigma"], row["inside"], row["hidden"])
                 found.append(HandOnly(term, row["weight"]))
             elif name == "relative_depth" and view.relative_depth is not None:
-                guessed = view.confidence * np.isfinite(view.relative_depth)
-                along = RelativeDepth(
-                    self.table, view.camera, np.nan_to_num(view.relative_depth), guessed, row["sigma"]
-                )
-                found.append(HandOnly(along, row["weight"]))
+                guess = RelativeDepth(self.table, view.camera, view.relative_depth, view.confidence, row["sigma"])
+                found.append(HandOnly(guess, row["weight"]))
             elif name == "hand_mask":
                 found.append(HandMask(view, **row))
             elif name == "surface":
@@ -611,7 +614,7 @@ def object_visible(view: FrameView) -> bool:
 
 def sighting(view: FrameView) -> Sighting:
     """The keypoints alone, as one camera sees them."""
-    return Sighting(view.confidence, None, view.pixels, view.depth, view.camera)
+    return Sighting(view.confidence, None, view.pixels, view.depth, view.camera, view.relative_depth)
 
 
 def normal_equations(

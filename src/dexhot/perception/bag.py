@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.data.bags import BagWriter, messages, typestore
 from dexhot.data.files import WRITTEN
-from dexhot.data.topics import BOXES, HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE, PROMPTS
+from dexhot.data.topics import BOXES, HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE, PROMPTS, RELATIVE_DEPTH
 from dexhot.data.types import Evidence
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
@@ -53,7 +53,7 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
     bag.write_message(marks, first, make("std_msgs/msg/String", data=json.dumps(given)))
     fields = [
         make("sensor_msgs/msg/PointField", name=name, offset=4 * k, datatype=7, count=1)
-        for k, name in enumerate(KEYPOINT_FIELDS)
+        for k, name in enumerate((*KEYPOINT_FIELDS, RELATIVE_DEPTH))
     ]
     covariance = np.diag([SIGMA[0] ** 2] * 3 + [SIGMA[1] ** 2] * 3).ravel()
     for k, time in enumerate(evidence.time):
@@ -72,10 +72,13 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
             points = evidence.keypoints[side][k].astype("<f4")
             if np.isnan(points[:, 3]).all():
                 continue
+            if side in evidence.relative_depth:
+                points = np.column_stack([points, evidence.relative_depth[side][k].astype("<f4")])
+            size = 4 * points.shape[1]
             cloud = make(
-                "sensor_msgs/msg/PointCloud2", header=header, height=1, width=len(points), fields=fields,
-                is_bigendian=False, point_step=24, row_step=24 * len(points), data=points.view(np.uint8).ravel(),
-                is_dense=False,
+                "sensor_msgs/msg/PointCloud2", header=header, height=1, width=len(points),
+                fields=fields[: points.shape[1]], is_bigendian=False, point_step=size, row_step=size * len(points),
+                data=points.view(np.uint8).ravel(), is_dense=False,
             )  # fmt: skip
             bag.write_message(topic, ns, cloud)
         if np.isnan(evidence.object_pose[k]).any():
@@ -117,7 +120,7 @@ def read_evidence(path: Path) -> Evidence:
             p, q = message.pose.pose.position, message.pose.pose.orientation
             rows["pose"][_ns(message.header.stamp)] = [p.x, p.y, p.z, q.w, q.x, q.y, q.z]
         else:
-            points = np.frombuffer(bytes(message.data), "<f4").reshape(-1, len(KEYPOINT_FIELDS))
+            points = np.frombuffer(bytes(message.data), "<f4").reshape(-1, len(message.fields))
             rows[sides[topic]][_ns(message.header.stamp)] = points
     if not stamps:
         raise FileFormatError(f"{path} has no {LABELS}: it is no bag of `dexhot perceive --bag`.")
@@ -126,15 +129,17 @@ def read_evidence(path: Path) -> Evidence:
     boxes = {
         name: np.stack([np.array(rows["boxes"].get(ns, {}).get(name, nowhere)) for ns in stamps]) for name in names
     }
-    unseen = np.full((21, len(KEYPOINT_FIELDS)), np.nan)
-    keypoints = {
-        side: np.stack([rows[side].get(ns, unseen) for ns in stamps]).astype(float)
-        for topic, side in sides.items()
-        if topic in seen
-    }
+    keypoints, relative, known = {}, {}, len(KEYPOINT_FIELDS)
+    for side in (side for topic, side in sides.items() if topic in seen):
+        columns = max((points.shape[1] for points in rows[side].values()), default=known)
+        unseen = np.full((21, columns), np.nan)
+        points = np.stack([rows[side].get(ns, unseen) for ns in stamps]).astype(float)
+        keypoints[side] = points[..., :known]
+        if columns > known:
+            relative[side] = points[..., known]
     pose = np.array([rows["pose"].get(ns, np.full(7, np.nan)) for ns in stamps])
     time = np.array(stamps) * 1e-9
-    return Evidence(path.name, time, np.stack(images), boxes, keypoints, pose, provenance={"prompts": prompts})
+    return Evidence(path.name, time, np.stack(images), boxes, keypoints, pose, {}, {"prompts": prompts}, relative)
 
 
 def _ns(stamp: Any) -> int:

@@ -18,6 +18,7 @@ from dexhot.perception.quiet import without_lines
 from dexhot.perception.weights import hand_landmark_file
 
 PALM, LANDMARK = 192, 224  # px, input sides
+ALONG = 0.4  # scale of the landmark model's z beside its x and y: the published graph divides by it (normalize_z)
 PALM_FOUND, HAND_THERE = 0.5, 0.5  # scores
 OVERLAP = 0.3  # IoU above which two palms are one
 PALM_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # keypoints whose box makes the next crop
@@ -146,7 +147,7 @@ class LandmarkHands:
         pixels = where.centre + (x[:, :2] / LANDMARK - 0.5) * where.size @ np.array([[c, s], [-s, c]])
         return (
             pixels,
-            x[:, 2] / LANDMARK * where.size,
+            x[:, 2] / (ALONG * LANDMARK) * where.size,
             float(out["Identity_1"].flat[0]),
             float(out["Identity_2"].flat[0]),
         )

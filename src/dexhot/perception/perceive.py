@@ -105,6 +105,7 @@ def perceive(
     }
     if topology:
         made["hand_meshes"] = topology
+    relative = {name: relative_depth_of(taken[name], len(recording)) for name in kept}
     evidence = Evidence(
         recording.name,
         recording.time,
@@ -114,6 +115,7 @@ def perceive(
         watcher.pose,
         {name: meshes_of(taken[name], len(recording)) for name in topology},
         made,
+        {name: along for name, along in relative.items() if np.isfinite(along).any()},
     )
     return evidence, seen
 
@@ -142,6 +144,15 @@ def keypoints_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:
     for frame, one in taken.items():
         keypoints[frame] = one.keypoints
     return keypoints
+
+
+def relative_depth_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:
+    """(T, 21) as in Evidence, NaN where it is not estimated."""
+    rows = np.full((T, 21), np.nan)
+    for frame, one in taken.items():
+        if one.relative_depth is not None and one.relative_depth.any():
+            rows[frame] = one.relative_depth
+    return rows
 
 
 def meshes_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:

@@ -17,7 +17,7 @@ class HandSighting:
     pixels: np.ndarray  # (21, 2) u v, MediaPipe order
     confidence: float  # that this is a hand, in [0, 1]
     right_score: float  # that it is a right hand, in [0, 1]
-    relative_depth: np.ndarray  # (21,) along the optical axis relative to the wrist, in pixels
+    relative_depth: np.ndarray  # (21,) along the optical axis relative to the wrist, in pixels; all 0: not estimated
 
 
 @dataclass(frozen=True)

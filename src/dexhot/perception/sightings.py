@@ -24,6 +24,7 @@ class SeenHand:
     keypoints: np.ndarray  # (21, 6) as in Evidence
     pixels: np.ndarray  # of its mask, in the flat image
     mesh: np.ndarray | None = None  # (V, 3) m, of a regressor
+    relative_depth: np.ndarray | None = None  # (21,) px as in HandSighting
 
 
 def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np.ndarray | None = None) -> np.ndarray:

@@ -108,7 +108,7 @@ class Watcher:
             drawn = np.zeros(0, np.int64) if hand.side in masks else np.flatnonzero(mask)
             mesh = self.meshes_kept.take(surfaces.get(id(hand)), hand.side)
             keypoints = in_space(self.camera, depth, hand, mask)
-            self.hands_seen[hand.side].append(SeenHand(k, both, keypoints, drawn, mesh))
+            self.hands_seen[hand.side].append(SeenHand(k, both, keypoints, drawn, mesh, hand.relative_depth))
             rows = self.detections[hand.side]
             rows[k] = np.vstack([rows[k], [*both[0], hand.confidence]])
         for name in masks.keys() & set(self.sides):
