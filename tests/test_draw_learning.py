@@ -1,15 +1,14 @@
 """The figure of the methods on the test split has what benchmarks/results has."""
 
-import json
-
 import pytest
 from tools import draw_learning
-from tools.draw_learning import RESULTS, lines
+from tools.draw_learning import lines
+from tools.results import latest
 
 
 def test_each_method_is_drawn_with_its_steps_and_its_success():
     found = {line.name: line for line in lines()}
-    ppo = json.loads(max(RESULTS.glob("*-policy-ppo.json")).read_text())
+    ppo = latest("policy-ppo")
     tracking, metrics = ppo["controllers"]["tracking"], ppo["metrics"]
     drawn = found["PPO without supervision"]
     assert drawn.steps == [metrics["margin_points_steps"] / 1e6] and drawn.values == [tracking["perturbed"]]

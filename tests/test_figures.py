@@ -1,12 +1,9 @@
 """Figures of perception and fitting in README.md, docs/ and benchmarks/README.md are those of the latest results."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from stated_figures import require_stated
+
 START, BENCH, FIT, SEEN = "README.md", "benchmarks/README.md", "docs/fitting.md", "docs/perception.md"
 
 FEW, TWO = "rows/default (4 clips)/metrics", "rows/default, two views/metrics"
@@ -52,11 +49,6 @@ STATED = [  # page; its words with a place for each figure; benchmark; where the
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("page", "words", "benchmark", "place", "names"), STATED)
-def test_a_stated_figure_is_the_latest_one_measured(page, words, benchmark, place, names):
-    latest = max((ROOT / "benchmarks/results").glob(f"*-{benchmark}.json"))
-    found: Any = json.loads(latest.read_text())
-    for key in place.split("/"):
-        found = found[key]
-    stated = words.format(*(found[name] for name in names.split()))
-    assert stated in " ".join((ROOT / page).read_text().split()), f"{page} does not say, of {latest.name}: {stated}"
+@pytest.mark.parametrize(("page", "sentence", "benchmark", "place", "names"), STATED)
+def test_a_stated_figure_is_the_latest_one_measured(page, sentence, benchmark, place, names):
+    require_stated(page, sentence, benchmark, place, names)

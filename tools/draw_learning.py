@@ -1,15 +1,15 @@
 """Draw docs/img/learning.png from benchmarks/results: strict perturbed success on GRAB's test split over the control
 steps that were simulated to train, mining counted in; `python -m tools.draw_learning`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PICTURE = ROOT / "benchmarks/results", ROOT / "docs/img/learning.png"
+from tools.results import ROOT, latest
+
+PICTURE = ROOT / "docs/img/learning.png"
 CLONED = {"mixed": "o", "clips": "s", "variations": "^"}  # order of the demonstrations (docs/policy.md) -> marker
 
 
@@ -26,7 +26,7 @@ class Line:
 
 def lines() -> list[Line]:
     """What was measured, as the files have it."""
-    ppo, mined, cloned = (_read(name) for name in ("*-policy-ppo", "*-mine-test", "*-scaling"))
+    ppo, mined, cloned = map(latest, ("policy-ppo", "mine-test", "scaling"))
     rows = ppo["controllers"]
     found = [Line("the miner, on the test clips themselves", [], [mined["metrics"]["robust_fraction_all"]])]
     for name, words in (("planned", "planned, 160 rollouts a clip"), ("replay", "object-relative replay")):
@@ -66,10 +66,6 @@ def draw() -> Path:
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
     return save_figure(figure, PICTURE, dpi=110)
-
-
-def _read(pattern: str) -> Any:
-    return json.loads(max(RESULTS.glob(f"{pattern}.json")).read_text())
 
 
 if __name__ == "__main__":

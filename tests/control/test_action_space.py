@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from dexhot.control.action_space import action_space, of_range
+from dexhot.control.action_space import action_space
 from dexhot.errors import NotFoundError
 
 N = 22
-RANGE = np.full(N, -1.0), np.full(N, 2.0)
 
 
 def test_no_action_is_exactly_the_baseline():
-    for space in (action_space("residual", 16), action_space("cumulative", 16), of_range("residual", *RANGE)):
+    for space in (action_space("residual", 16), action_space("cumulative", 16)):
         np.testing.assert_array_equal(space.residual(np.zeros((3, N)), np.zeros((3, N))), 0.0)
 
 
@@ -27,12 +26,6 @@ def test_a_residual_exceeds_neither_limit_nor_step(kind):
     np.testing.assert_allclose(residual, np.broadcast_to(space.limit, (3, N)))
 
 
-def test_the_residual_of_a_range_is_bounded_by_its_fraction():
-    space = of_range("residual", *RANGE, fraction=0.2)
-    residual = space.residual(100.0 * np.random.default_rng(1).standard_normal((3, N)), np.zeros((3, N)))
-    assert np.abs(residual).max() == pytest.approx(0.2 * 3.0)
-
-
 def test_a_residual_goes_to_its_output_and_a_cumulative_one_adds_up():
     u = np.full((3, N), 0.5)
     for kind, after_two in (("residual", 2.0), ("cumulative", 1.0)):
@@ -44,13 +37,6 @@ def test_a_residual_goes_to_its_output_and_a_cumulative_one_adds_up():
     for _ in range(20):
         residual = space.residual(u, residual)
     np.testing.assert_allclose(residual, np.broadcast_to(0.5 * space.limit, (3, N)))
-
-
-def test_a_full_action_spans_the_range():
-    space = of_range("full", *RANGE)
-    for u, expected in ((-1.0, -1.0), (0.0, 0.5), (7.0, 2.0)):
-        np.testing.assert_allclose(space.target(np.full((3, N), u)), expected)
-    np.testing.assert_allclose(space.output(space.target(np.full(N, 0.3)), np.zeros(N)), 0.3)
 
 
 @pytest.mark.parametrize("kind", ["residual", "cumulative"])
@@ -71,5 +57,3 @@ def test_the_factor_scales_limit_and_step():
 def test_an_unknown_space_is_refused():
     with pytest.raises(NotFoundError, match="cumulative"):
         action_space("absolute", 16)
-    with pytest.raises(NotFoundError, match="full"):
-        of_range("cumulative", *RANGE)

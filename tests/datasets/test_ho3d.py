@@ -10,6 +10,8 @@ from layouts import MESH, write_ho3d
 from dexhot.datasets import ho3d
 from dexhot.datasets.ho3d_import import get_ho3d
 from dexhot.errors import ClipError, FileFormatError
+from dexhot.evaluation.fit import incomplete
+from dexhot.evaluation.fit_protocols import protocol
 from dexhot.geometry.rotations import quat_angle
 from dexhot.objects import list_objects
 from dexhot.simulation.scans import make_object
@@ -56,14 +58,15 @@ def test_objects_are_shared_with_dexycb(user):
     assert got == {"objects": 1, "evaluation": {"sequences": 1, "frames": 6}} and list_objects() == [f"ycb/{MESH}"]
 
 
-def test_the_version_is_known_by_its_number_of_frames(user):
-    (user / "evaluation.txt").write_text("SM1/0000\n" * 11524)
-    assert ho3d.version_of(user) == "v2"
+def test_another_version_s_list_of_frames_is_named(user):
+    """HOMan's rows are of v2."""
+    part = protocol("homan").part("ho3d")
+    for count, said in ((11524, []), (20137, ["HO-3D v3"]), (5, ["lists 5 frames; HO-3D v2 has 11,524"])):
+        (user / "evaluation.txt").write_text("SM1/0000\n" * count)
+        found = incomplete(user, part)
+        assert len(found) == len(said) and all(words in one for words, one in zip(said, found))
     (user / "evaluation.txt").write_text("SM1/0000\n" * 20137)
-    assert ho3d.version_of(user) == "v3"
-    (user / "evaluation.txt").write_text("SM1/0000\n" * 5)
-    with pytest.raises(FileFormatError, match="lists 5 frames; HO-3D v2 has 11524 and v3 20137"):
-        ho3d.version_of(user)
+    assert not incomplete(user, protocol("handypriors").part("ho3d"))
 
 
 def test_a_submission_is_in_mano_s_order_and_opengl_s_frame(user):

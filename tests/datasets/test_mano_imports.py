@@ -12,7 +12,7 @@ from dexhot.datasets.human_clip import human_clip
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.mano_imports import get_grab_full, get_taco
 from dexhot.datasets.parametric import KINDS
-from dexhot.errors import ClipError, DexhotError, FileFormatError
+from dexhot.errors import ClipError, DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.poses import lowest, transform
 from dexhot.geometry.rotations import to_xyzw
 from dexhot.humans.mano import mano_file
@@ -167,6 +167,13 @@ def test_their_splits_are_those_that_the_importer_recorded_and_no_test_clip_is_t
         with pytest.raises(DexhotError, match="nothing may be trained on it"):
             parent_clip(held_out)
     parent_clip("grab_full/s4_cubesmall_pass_1")
+
+
+def test_a_generated_clip_of_the_left_hand_is_one():
+    clip, asset = human_clip("parametric/lift-box-3-left")
+    assert [*clip.hands] == ["left"] and asset.name == clip.object_name
+    with pytest.raises(NotFoundError, match="KIND-SHAPE-SEED"):
+        human_clip("parametric/lift-box")
 
 
 def test_every_generated_clip_of_a_split_is_one_and_no_seed_is_in_both():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, MODEL, SHAPE, tiny_clip
 
 from dexhot.data.labels import LABELS
 from dexhot.data.types import Evidence
@@ -12,8 +12,8 @@ from dexhot.errors import ClipError
 from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import fit_recording, mend
-from dexhot.fitting.scene import SceneState, object_model
+from dexhot.fitting.recording_fit import fit_recording, leaps, mend
+from dexhot.fitting.scene import SceneState
 from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.summary import summarise_recording_fit, turn_notes, unseen_notes
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker, normal_equations
@@ -23,7 +23,6 @@ from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 
 RECIPE = load_recipe("default")
-MODEL = object_model(ASSET)
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +332,15 @@ def test_no_leap_is_left_for_a_slightly_better_fit(clip, fit, monkeypatch, worse
     late = [replace(one, state=turned_over(one.state)) if t < 6 else one for t, one in enumerate(fit.tracked)]
     mend(late, frames, lambda: HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE), MODEL)
     assert (cost(None, late[0].state, None) > 0.0) == mended
+
+
+@pytest.mark.parametrize(("rate", "distance", "leapt"), [(30, 0.12, {1}), (15, 0.12, set()), (60, 0.06, {1})])
+def test_a_leap_is_a_speed_at_any_frame_rate(clip, fit, rate, distance, leapt):
+    recording, evidence, _ = clip
+    frames = [replace(one, time=t / rate) for t, one in enumerate(frames_of(recording, evidence, "right", False)[:2])]
+    first = fit.tracked[0]
+    state = first.state.with_object(first.state.rotation, first.state.position + [distance, 0.0, 0.0])
+    assert leaps([first, replace(first, state=state)], frames, MODEL) == leapt
 
 
 def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):

@@ -1,5 +1,6 @@
 """Cameras without ROS: packing, directories, bags, the drawn scene, and a device that disappears and comes back."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -164,9 +165,65 @@ def test_what_is_wrong_with_camera_yaml_is_told_in_one_line_from_everywhere(dire
         assert "camera.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_rvl_is_refused_with_how_to_convert_it():
-    with pytest.raises(FileFormatError, match=r"only PNG is read, not RVL.*republish compressedDepth raw"):
-        codec.decode_depth(bytes(12) + struct.pack("<II", 640, 480) + bytes(64))
+def rvl(image: np.ndarray) -> bytes:
+    """RVL from its definition (compressed_depth_image_transport), nibble by nibble."""
+    numbers, last, rest = [], 0, [int(x) for x in image.ravel()]
+    while rest:
+        for empty in (True, False):
+            run = list(itertools.takewhile(lambda x: (x == 0) == empty, rest))  # noqa: B023
+            rest = rest[len(run) :]
+            numbers.append(len(run))
+        for value in run:
+            numbers.append(2 * (value - last) if value >= last else 2 * (last - value) - 1)
+            last = value
+    text = ""
+    for number in numbers:
+        digits = f"{number:o}"[::-1]
+        text += "".join(f"{int(d) + 8:x}" for d in digits[:-1]) + digits[-1]
+    text += "0" * (-len(text) % 8)
+    words = [int(text[k : k + 8], 16) for k in range(0, len(text), 8)]
+    return struct.pack(f"<II{len(words)}I", image.shape[1], image.shape[0], *words)
+
+
+def test_rvl_of_eight_pixels_worked_out_by_hand():
+    """2 zeros, 3 others: +5, +2, 0; 1 zero, 1 other: -4; 1 zero, none. 2 3 a1 4 0 1 1 7 1 0 in nibbles."""
+    image = np.array([[0, 0, 5, 7], [7, 0, 3, 0]], np.uint16)
+    data = bytes.fromhex("04000000 02000000 1140a123 00000071")
+    assert (codec.decode_depth(bytes(12) + data) == image).all() and rvl(image) == data
+
+
+def test_rvl_is_lossless():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 65536, (24, 32), np.uint16)
+    real = (700 + rng.integers(-3, 4, (24, 32))).astype(np.uint16)
+    real[rng.uniform(size=real.shape) < 0.2] = 0
+    for image in (noise, real, np.zeros_like(real), np.full_like(real, 65535)):
+        found = codec.decode_depth(bytes(12) + rvl(image))
+        assert found.dtype == np.uint16 and (found == image).all()
+
+
+def test_packed_depth_in_metres_is_not_taken_for_millimetres():
+    depth = np.full((24, 32), 700, np.uint16)
+    data = codec.encode_depth(depth)
+    assert (codec.unpacked("16UC1; compressedDepth png", data, depth=True) == depth).all()
+    with pytest.raises(FileFormatError, match="'32FC1' is not read, only 16UC1"):
+        codec.unpacked("32FC1; compressedDepth png", data, depth=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda data: data[:200], "ends after|cut off"),
+        (lambda data: data[:4], "does not begin with the size"),
+        (lambda data: struct.pack("<II", 2**31, 2**31) + data[8:], "does not begin with the size"),
+        (lambda data: data[:8] + b"\xff" * 12 + data[20:], "more than 32 bits"),
+        (lambda data: data[:8] + struct.pack("<I", 0x0FF70000) + data[12:], "damaged after"),
+    ],
+)
+def test_damaged_rvl_is_refused(change, told):
+    data = rvl(np.random.default_rng(0).integers(1, 2000, (24, 32), np.uint16))
+    with pytest.raises(FileFormatError, match=f"neither PNG nor readable RVL .*({told}).*format to png"):
+        codec.decode_depth(bytes(12) + change(data))
 
 
 def test_a_recording_keeps_its_pace(directory):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ from dexhot.perception.perceive import perceive
 from dexhot.perception.prompts import prompts_of
 from dexhot.perception.protocols import HandSighting, MeshSighting
 from dexhot.perception.quiet import without_lines
+from dexhot.perception.replaced import lacking
 from dexhot.perception.sightings import box_of
 from dexhot.perception.weights import weights_dir
 
@@ -331,7 +334,7 @@ def test_prompts_are_clicks_or_one_box_of_hands_and_object():
 def command(tmp_path, monkeypatch, capsys):
     """Runs `dexhot perceive` on the clip; gives the Evidence and the JSON."""
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None, **_: clip())
+    monkeypatch.setattr(recordings, "open_recording", lambda path, start=0, count=None, **_: clip(count or 3))
     monkeypatch.setattr(library, "load_object", lambda name: ASSET)
 
     def run(**given):
@@ -344,14 +347,32 @@ def command(tmp_path, monkeypatch, capsys):
 def test_evidence_of_an_object_or_of_prompts_is_not_replaced_by_evidence_with_less(command):
     lab = {"hands": LAB["hands"], "masks": LAB["masks"]}
     command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])
-    with pytest.raises(DexhotError, match=r"e.npz has poses and masks of box and the prompt on object.*or --force"):
+    with pytest.raises(
+        DexhotError, match=r"e.npz is kept: it has poses and masks of box, the prompt on object.*or --force"
+    ):
         command(**lab)
-    with pytest.raises(DexhotError, match=r"e.npz has the prompt on object, which"):
+    with pytest.raises(DexhotError, match=r"it has the prompt on object, which"):
         command(object="box", **lab, poses=LAB["poses"])
     command(object="box", prompt=("object:441,331",), **lab, poses=LAB["poses"])  # a better click
     evidence, _ = command(force=True, **lab)
     assert not evidence.provenance["object"] and not np.isfinite(evidence.object_pose).any()
     command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])  # more replaces less
+
+
+def test_evidence_of_more_frames_or_by_a_labs_estimators_is_kept_and_the_reason_is_given(command):
+    first = command(**LAB | {"poses": "embedded"})[0]
+    for given, why in (
+        ({"count": 2}, r"frames \(1 of its 3\)"),
+        ({"side": "left"}, "keypoints of the right hand"),
+        ({"masks": "embedded"}, "masks by tests.lab_estimators:masks"),
+    ):
+        with pytest.raises(DexhotError, match=f"is kept: it has {why}, which the new evidence would lack"):
+            command(**LAB | {"poses": "embedded"} | given)
+    assert lacking(first, first.time + 9.0, "any", {"object": "", "prompts": {}, "estimators": LAB}) == [
+        "frames (3 of its 3)"
+    ]
+    command(**LAB | {"poses": "embedded"}, count=4)
+    assert len(command(**LAB | {"poses": "embedded"}, count=2, force=True)[0].time) == 2
 
 
 def test_of_a_librarys_standard_error_only_its_greeting_is_left_out(capfd):
@@ -360,6 +381,17 @@ def test_of_a_librarys_standard_error_only_its_greeting_is_left_out(capfd):
         raise ValueError("broken")
     os.write(2, b"INFO: Created later\n")
     assert capfd.readouterr().err == "ERROR: no memory\nINFO: Created later\n"
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "os.kill(os.getpid(), 9)", "os._exit(1)"])
+def test_the_last_words_of_a_library_that_ends_the_process_are_read(end):
+    words = "INFO: Created a delegate.\\nfatal: no such instruction\\n"
+    program = "import os\nfrom dexhot.perception.quiet import without_lines\nwith without_lines('INFO: Created'):\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{program}    os.write(2, b'{words}')\n    {end}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode and ended.stderr == "fatal: no such instruction\n"
 
 
 LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}

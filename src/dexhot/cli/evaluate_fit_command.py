@@ -139,7 +139,7 @@ def _protocol(args: Args) -> dict[str, Any]:
         and len(results) == len(every)
         and not args.frames
         and args.stride == 1,
-        "incomplete": fit.incomplete(args.path) if dataset == "dexycb" else [],
+        "incomplete": fit.incomplete(args.path, part),
         "frames": sum(one.frames for one in results),
         "frames_left_out": sum(one.left_out for one in results),
         "frames_untracked": sum(one.untracked for one in results),

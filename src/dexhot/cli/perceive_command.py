@@ -56,7 +56,8 @@ class Args:
     picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw six frames with masks, keypoints and confidence."""
     force: bool = False
-    """Overwrite an output file of another kind, or evidence of an object or prompts that the new one lacks."""
+    """Overwrite an output file of another kind, or evidence with what the new one lacks: frames, a hand, an object,
+    prompts, a lab's estimator."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -87,13 +88,14 @@ def run(args: Args) -> None:
     name = recording_name(args.recording)
     out = file_of(args.out or Path(f"{name}.evidence.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
-    check_replaced(out, args.object or "", prompts, args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     if args.bag and args.bag.exists():
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count, fovy=args.fovy)
+    made = {"object": args.object or "", "estimators": {what: getattr(args, what) for what in ESTIMATORS}}
+    check_replaced(out, recording.time, args.side, made | {"prompts": prompts}, args.force)
     boxed = any(name != "object" for name in prompts)
     hands = estimators.hands_of(args.hands, args.side, boxed)
     segmenter = estimators.segmenter_of(args.masks)
@@ -107,8 +109,7 @@ def run(args: Args) -> None:
             recording, hands, track, args.side, numbers, prompts, detector, segmenter, poses, meshes
         )
     took = time.perf_counter() - began
-    evidence.provenance["object"] = args.object or ""
-    evidence.provenance["estimators"] = {what: getattr(args, what) for what in ESTIMATORS}
+    evidence.provenance |= made
     save(evidence, out)
     figures: dict[str, Any] = {
         "frames": len(recording),

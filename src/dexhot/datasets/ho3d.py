@@ -65,15 +65,10 @@ def listed(folder: Path, split: str) -> list[str]:
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
-def version_of(folder: Path) -> str:
-    """ "v2" or "v3", by the number of frames to evaluate. Raises FileFormatError for another number."""
+def version_of(folder: Path) -> str | None:
+    """ "v2" or "v3", by the number of frames to evaluate; None for another number. Raises FileFormatError."""
     count = len(listed(folder, "evaluation"))
-    for version, frames in FRAMES.items():
-        if count == frames:
-            return version
-    raise FileFormatError(
-        f"{folder}/evaluation.txt lists {count} frames; HO-3D v2 has {FRAMES['v2']} and v3 {FRAMES['v3']}."
-    )
+    return next((version for version, frames in FRAMES.items() if count == frames), None)
 
 
 def sequences(folder: Path, split: str) -> dict[str, list[str]]:

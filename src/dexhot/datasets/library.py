@@ -59,7 +59,7 @@ def load_clip(name: str) -> HandObjectTrajectory:
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
         if dataset == "parametric":
             if (generated := generate_named(name)) is not None:
-                return generated
+                return generated[0]
             raise NotFoundError(
                 "clip",
                 name,

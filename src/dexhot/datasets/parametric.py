@@ -44,12 +44,12 @@ class HumanGrasp:
     miss: float = 0.0  # m, largest fingertip error, open or closed
 
 
-def generate_named(name: str) -> HandObjectTrajectory | None:
-    """The demonstration "parametric/KIND-SHAPE-SEED", or with "-left" at its end; None for another name. Raises
-    NotFoundError for another kind or shape."""
+def generate_named(name: str) -> tuple[HandObjectTrajectory, ObjectAsset] | None:
+    """The demonstration "parametric/KIND-SHAPE-SEED", or with "-left" at its end, and its object; None for another
+    name. Raises NotFoundError for another kind or shape."""
     if (found := NAME.fullmatch(name)) is None:
         return None
-    return generate(found[1], found[2], int(found[3]), "left" if found[4] else "right")[0]
+    return generate(found[1], found[2], int(found[3]), "left" if found[4] else "right")
 
 
 def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple[HandObjectTrajectory, ObjectAsset]:

@@ -98,14 +98,27 @@ def _dexycb_sources(folder: Path, part: ProtocolPart) -> Iterator[Source]:
             yield Source(f"{name}/{serial}", sequence.object_name, sequence, serial)
 
 
-def incomplete(folder: Path) -> list[str]:
-    """Sentences about subjects of which sequences are missing: the splits count them in the order of their names."""
+def incomplete(folder: Path, part: ProtocolPart) -> list[str]:
+    """Sentences on what makes the copy's clips others than the published ones: of DexYCB subjects of which sequences
+    are missing, as the splits count them in the order of their names; of HO-3D another version's list of frames."""
+    if part.dataset == "ho3d":
+        return _another_version(folder, part)
     said = []
     for subject in dexycb.SUBJECTS:
         count = len(dexycb.numbered(folder, subject))
         if 0 < count < dexycb.SEQUENCES:
             said.append(f"{subject}: {count} of {dexycb.SEQUENCES} sequences; the test ones are not the official ones")
     return said
+
+
+def _another_version(folder: Path, part: ProtocolPart) -> list[str]:
+    version, frames = ho3d.version_of(folder), ho3d.FRAMES
+    if version is None:
+        known = " and ".join(f"HO-3D {name} has {count:,}" for name, count in frames.items())
+        return [f"evaluation.txt lists {len(ho3d.listed(folder, 'evaluation')):,} frames; {known}"]
+    if part.expected and frames[version] != part.expected:
+        return [f"the copy is HO-3D {version}; the published rows are of {part.expected:,} frames"]
+    return []
 
 
 def _ho3d_sources(folder: Path, part: ProtocolPart) -> Iterator[Source]:

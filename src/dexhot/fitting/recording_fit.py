@@ -27,7 +27,7 @@ from dexhot.objects.asset import ObjectAsset
 Report = Callable[[int, int | None, str], object]
 HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
 BREAK = 100.0  # of the cost: what a leap is worth avoiding
-JUMP = 0.1  # m between two frames, at 30 Hz: people move an object at up to 2 m/s
+LEAP_SPEED = 3.0  # m/s from one frame to the next: people move an object at up to 2 m/s
 
 
 def _unreported(done: int, total: int | None, what: str) -> None: ...
@@ -165,7 +165,7 @@ def mend(
     leap that is left costs too."""
     done = len(frames)
     switches = {t for t, one in enumerate(tracked) if one is not None and one.switched}
-    for switch in sorted(switches | (leaps(tracked, model) if model else set()), reverse=True):
+    for switch in sorted(switches | (leaps(tracked, frames, model) if model else set()), reverse=True):
         if switch >= done:
             continue  # within what was mended from a later one
         settled = next((t for t in range(switch, len(frames)) if (one := tracked[t]) and one.settled), len(frames) - 1)
@@ -188,15 +188,17 @@ def mend(
         tracked[done:settled] = again[: settled - done][::-1]
 
 
-def leaps(tracked: Sequence[Tracked | None], model: ObjectModel) -> set[int]:
-    """The frames in which the object is farther from where it was in the frame before than anybody moves it."""
+def leaps(tracked: Sequence[Tracked | None], frames: Sequence[Frame], model: ObjectModel) -> set[int]:
+    """The frames in which the object is farther from where it was in the frame before than anybody moves it in that
+    time."""
     found = set()
     for t, (before, now) in enumerate(pairwise(tracked), 1):
         if before is None or now is None:
             continue
         was, pose = before.state.object_pose(), now.state.object_pose()
         turned = reduced_angle(model.symmetry, was[None, 3:], pose[None, 3:])[0]
-        if turned > TURN or np.linalg.norm(pose[:3] - was[:3]) > JUMP:
+        reach = LEAP_SPEED * (frames[t].time - frames[t - 1].time)
+        if turned > TURN or np.linalg.norm(pose[:3] - was[:3]) > reach:
             found.add(t)
     return found
 

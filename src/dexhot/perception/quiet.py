@@ -1,26 +1,33 @@
 """Standard error without the lines that a C++ library writes at each start, for which it has no setting."""
 
 import os
+import re
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+LAST_LINES = 1.0  # s for the filter to pass on what is still in the pipe, which a child of the library may keep open
 
 
 @contextmanager
 def without_lines(beginning: str) -> Iterator[None]:
-    """Leave out the lines that begin so; all others are written when the block ends, also after an exception."""
+    """Leave out the lines that begin so. All others pass through a process of their own, so that the last words of a
+    library that ends this one are read."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as written:
-        kept = os.dup(2)
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            written.seek(0)
-            for line in written:
-                if not line.startswith(beginning.encode()):
-                    os.write(2, line)
+    pattern = "^" + re.sub(r"[][\\.^$*+?(){}|]", r"\\\g<0>", beginning)
+    command = ["grep", "--line-buffered", "--text", "-vE", pattern]
+    # in a session of its own: Ctrl-C ends the library first, then what it says is passed on
+    grep = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, start_new_session=True)
+    assert grep.stdin is not None
+    kept = os.dup(2)
+    os.dup2(grep.stdin.fileno(), 2)
+    grep.stdin.close()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        with suppress(subprocess.TimeoutExpired):
+            grep.wait(LAST_LINES)

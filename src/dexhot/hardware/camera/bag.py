@@ -22,7 +22,7 @@ from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import extrinsics
 from dexhot.hardware.camera.align import Aligner
-from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
+from dexhot.hardware.camera.codec import pixels, unpacked
 from dexhot.hardware.camera.frames import Frames
 
 UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # topics of unaligned depth
@@ -198,7 +198,7 @@ def _pair(color: Queue, depth: Queue, has_depth: bool) -> Iterator[tuple[float, 
 
 def _pixels(message: Any, depth: bool) -> np.ndarray:
     if hasattr(message, "format"):
-        return (decode_depth if depth else decode_color)(bytes(message.data))
+        return unpacked(message.format, bytes(message.data), depth)
     return pixels(message.encoding, message.height, message.width, message.step, message.data)
 
 

@@ -1,4 +1,4 @@
-"""Image formats of image_transport: `compressed` (JPEG) and `compressedDepth` (12 bytes, then PNG)."""
+"""Image formats of image_transport: `compressed` (JPEG) and `compressedDepth` (12 bytes, then PNG or RVL)."""
 
 import io
 import struct
@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from dexhot.errors import FileFormatError
+from dexhot.hardware.camera.rvl import decode_rvl
 
 QUALITY = 90  # of JPEG: a 640x480 image takes 50 to 100 KB
 DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)  # compressedDepth's format and two parameters, unused for 16UC1
@@ -39,15 +40,26 @@ def decode_depth(data: bytes) -> np.ndarray:
     """(H, W) uint16 of a compressedDepth message's data, or of a bare PNG. Raises FileFormatError."""
     start = data.find(b"\x89PNG", 0, 64)
     if start < 0:
-        raise FileFormatError(
-            "a depth image is not PNG, and of compressedDepth only PNG is read, not RVL: record the raw images, or set "
-            "the publisher's compressedDepth format to png; `ros2 run image_transport republish compressedDepth raw` "
-            "converts a recording while it is played."
-        )
+        try:
+            return decode_rvl(data[len(DEPTH_HEADER) :])
+        except FileFormatError as e:
+            raise FileFormatError(
+                f"a depth image is neither PNG nor readable RVL ({e}): record the raw images, or set the publisher's "
+                "compressedDepth format to png."
+            ) from e
     depth = np.asarray(_open(data[start:]))
     if depth.ndim != 2 or depth.dtype not in (np.uint16, np.int32):
         raise FileFormatError(f"a depth image has {depth.dtype} pixels of shape {depth.shape}, not 16-bit grey ones.")
     return depth.astype(np.uint16)
+
+
+def unpacked(form: str, data: bytes, depth: bool) -> np.ndarray:
+    """The pixels of a sensor_msgs/CompressedImage of the format `form` ("16UC1; compressedDepth png"): (H, W) uint16 of
+    a depth image, else (H, W, 3) RGB. Raises FileFormatError."""
+    encoding = form.partition(";")[0].strip()
+    if depth and encoding not in ("", "png", *DEPTH_ENCODINGS):  # 32FC1 is packed as its rounded inverse
+        raise FileFormatError(f"compressed depth of encoding {encoding!r} is not read, only {DEPTH_ENCODINGS[0]} (mm).")
+    return decode_depth(data) if depth else decode_color(data)
 
 
 def pixels(encoding: str, height: int, width: int, step: int, data: np.ndarray) -> np.ndarray:

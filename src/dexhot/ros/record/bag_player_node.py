@@ -22,7 +22,7 @@ from dexhot.data.camera_topics import find_camera
 from dexhot.data.topics import CLOCK
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
-from dexhot.hardware.camera.codec import decode_color, decode_depth
+from dexhot.hardware.camera.codec import unpacked
 from dexhot.ros.core import live_rig
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
@@ -159,18 +159,17 @@ class BagPlayerNode(DexhotNode):
         """Publish the message as recorded, and its decompressed image."""
         topic = connection.topic
         self.outputs[topic].publish(data)
-        unpacked = self.unpacked.get(topic)
-        if unpacked is None or not unpacked.get_subscription_count():
+        publisher = self.unpacked.get(topic)
+        if publisher is None or not publisher.get_subscription_count():
             return
-        decode = decode_depth if topic.endswith("Depth") else decode_color
         try:
             message: Any = bags.decode(connection, data)
-            pixels = decode(bytes(message.data))
+            pixels = unpacked(message.format, bytes(message.data), topic.endswith("Depth"))
         except DexhotError as e:
             self.lost.setdefault(topic, f"images of {topic} cannot be decompressed ({e})")
             return
         stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
-        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), pixels))
+        publisher.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), pixels))
 
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
         """Time and publishing action of each librealsense frame."""
