@@ -8,7 +8,7 @@ LEAST_SPREAD, MOST_SPREAD = 0.008, 0.015  # of chromaticity: more is not skin al
 APART, MOSTLY = 6, 0.5  # px from the object's outline from which a hand is not the object; fraction of its core that is
 # there where skin is learned from it
 MEMORY = 0.9  # of what was learned before
-KNOWN = 4.0  # deviations of chromaticity from the remembered skin up to which a pixel may be skin: light changes
+KNOWN = 8.0  # deviations of chromaticity from the remembered skin up to which a pixel may be skin: light changes
 FEW = 20  # pixels that say what skin is
 
 
