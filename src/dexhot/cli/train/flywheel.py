@@ -67,9 +67,10 @@ def run(args: Flywheel) -> None:
     from dexhot.errors import MissingExtraError
 
     try:
-        from dexhot_train.curriculum.flywheel import FlywheelOptions, run_flywheel
+        from dexhot_train.curriculum.flywheel import run_flywheel
     except ImportError as e:
         raise MissingExtraError("training a controller", "train") from e
+    from dexhot_train.curriculum.flywheel_run import FlywheelOptions
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
     from dexhot_train.curriculum.variations import clips_named
