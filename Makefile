@@ -27,8 +27,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 demo: $(READY)
 	$(BIN)/dexhot demo $(ARGS)
 
-# Without ARGS: what runs in real time, one by one, and beside it what only computes.
-test: $(READY) lint
+# Without ARGS: what runs in real time, one by one, and beside it the linters and what only computes.
+test: $(READY) $(if $(strip $(ARGS)),lint)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m tools.run_tests
 else

@@ -29,6 +29,18 @@ def missing(reason: str):
     pytest.skip(reason)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only what runs in real time is asked for, or only what computes (tools/run_tests.py): leave unread what
+    holds none of it. To import all test files takes 25 s."""
+    wanted = config.option.markexpr
+    if not collection_path.is_relative_to(TESTS) or wanted not in ("alone", "not alone"):
+        return None
+    in_real_time = collection_path.relative_to(TESTS).as_posix().startswith(REAL_TIME)
+    if wanted == "not alone":
+        return in_real_time or None
+    return (collection_path.is_file() and not in_real_time and "mark.ros" not in collection_path.read_text()) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs in real time. The first that needs GRAB waits for its download: 86 MB, on whatever network."""
     for item in items:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
         yield from statements(node)
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """The project's modules that `module` imports, at its top or later."""
     found = set()
@@ -73,14 +75,11 @@ def imports_of(module: str) -> set[str]:
     return {name for name in found if name in MODULES}
 
 
-IMPORTS = {module: imports_of(module) for module in MODULES}
-
-
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_run_down_the_layers(module):
     if (here := package_of(module)) is None:
         return
-    for imported in IMPORTS[module]:
+    for imported in imports_of(module):
         there = package_of(imported)
         if there not in (None, here):
             assert HEIGHT[there] < HEIGHT[here], f"{here} imports {imported}, which is not below it"
@@ -92,7 +91,7 @@ def test_modules_do_not_form_a_circle():
     def follow(module: str, path: tuple[str, ...]) -> None:
         assert module not in path, f"a circle of imports: {' -> '.join((*path[path.index(module) :], module))}"
         if module not in done:
-            for imported in sorted(IMPORTS[module]):
+            for imported in sorted(imports_of(module)):
                 follow(imported, (*path, module))
             done.add(module)
 
@@ -105,7 +104,7 @@ def test_what_decides_a_mined_result_is_what_mining_imports():
     needed, waiting = set(), ["dexhot_train.mining.clip_job"]
     while waiting:
         module = waiting.pop()
-        new = IMPORTS[module] - needed
+        new = imports_of(module) - needed
         needed |= new
         waiting += new
     packages = {module.split(".")[1] for module in needed if module.startswith("dexhot.") and "." in module[7:]}
@@ -136,7 +135,7 @@ def test_the_picture_of_the_layers_is_that_of_this_test():
 
 
 def test_the_runtime_loads_neither_training_nor_benchmarks():
-    for module, imported in IMPORTS.items():
+    for module in MODULES:
         if (package := package_of(module)) not in (
             None,
             "dexhot.cli",
@@ -144,7 +143,7 @@ def test_the_runtime_loads_neither_training_nor_benchmarks():
             "dexhot_bench",
             "dexhot_isaacgym",
         ):
-            assert not {i for i in imported if i.startswith(("dexhot_train", "dexhot_bench"))}, package
+            assert not {i for i in imports_of(module) if i.startswith(("dexhot_train", "dexhot_bench"))}, package
 
 
 @pytest.mark.ros

@@ -4,6 +4,7 @@ import numpy as np
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
+from dexhot.fitting.scene import object_model
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose, transform
@@ -16,6 +17,7 @@ from dexhot.objects.shapes import named_shape, shape_asset
 
 CAMERA = Intrinsics(320, 240, 307.0, 307.0, 159.5, 119.5)
 ASSET = shape_asset(named_shape("parametric/box-50x70x100"))
+MODEL = object_model(ASSET)  # of which each test may have a part, and changes none
 HAND = open_hand()
 SHAPE = np.array([0.6, -0.5, 0.4, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
 

@@ -6,8 +6,6 @@ bone's direction. That is more than a filter could know, so what is gained by ve
 """
 
 import time
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,19 +74,6 @@ class ContactVertices:
         return moved
 
 
-@dataclass(frozen=True)
-class ByKeypoints(Carried):
-    """Carried by vertices; derivatives by the keypoints that move them."""
-
-    moving: np.ndarray  # (3N, 3K) derivative of the vertices before by the keypoints
-
-    @cached_property
-    def by_before(self) -> np.ndarray:
-        """(6, 3K)."""
-        found: np.ndarray = super().by_before @ self.moving
-        return found
-
-
 class VertexFilter(HandObjectFilter):
     """Carries by vertices once it has them."""
 
@@ -99,7 +84,7 @@ class VertexFilter(HandObjectFilter):
             return super()._carry(before, after, s, position)
         (v0, J0), (v1, J1) = self.contact.at(before), self.contact.at(after)
         c = carry(v0, v1, np.ones(len(v0)), s.p if position is None else position)
-        return ByKeypoints(**vars(c) | {"by_after": c.by_after @ J1, "moving": J0})
+        return c._replace(by_before=c.by_before @ J0, by_after=c.by_after @ J1)
 
 
 def beside(motions: list[RealMotion], clips: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.tiny_clip import ASSET, HAND, SHAPE
+from tests.tiny_clip import ASSET, HAND, MODEL, SHAPE
 
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels
@@ -10,13 +10,11 @@ from dexhot.fitting.contact import KnownGrasp, contact_of, perturbed, refine_con
 from dexhot.fitting.contact_terms import contact_values
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.scene import object_model
 from dexhot.geometry.poses import IDENTITY, inverse, make_pose, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.humans.skin import HandPose
 from dexhot.humans.zones import contact_zones
 
-MODEL = object_model(ASSET)
 RECIPE = load_recipe("contact").changed(["solver.components=45"])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, MODEL, tiny_clip
 
 from dexhot.errors import ClipError
 from dexhot.fitting.batch import BatchScene, Bodies
@@ -15,7 +15,6 @@ from dexhot.fitting.handypriors import vertex_colors
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.scene import object_model
 from dexhot.fitting.silhouette_search import ObjectSearch, place_by_box, rival
 from dexhot.fitting.summary import summarise_recording_fit
 from dexhot.geometry.poses import IDENTITY, make_pose, transform
@@ -23,7 +22,6 @@ from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix, rotvec_to_qu
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 
-MODEL = object_model(ASSET)
 BESIDE = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))  # camera_T_scene, from the side
 SHORT = {
     "tfhot": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 from tests.box_hand import box_hand
+from tests.tiny_clip import ASSET, MODEL
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
@@ -16,19 +17,15 @@ from dexhot.fitting.motion_terms import Consistency, Sliding
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.robot_hand import RobotMotion, RobotSkin, fit_robot_hand, read_robot_motion, seen_points
-from dexhot.fitting.scene import object_model
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
-from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.robots.coupling import Coupled
 from dexhot.robots.robot_hand import load_hand
 
 CAMERA = Intrinsics(160, 120, 150.0, 150.0, 79.5, 59.5)
-ASSET = shape_asset(named_shape("parametric/box-50x70x100"))
-MODEL = object_model(ASSET)
 LEAP = load_hand("leap_right")
 SKIN = RobotSkin(LEAP)
 WORLD_T_CAMERA = make_pose(np.array([0.3, -0.2, 0.6]), rotvec_to_quat(np.array([2.0, 0.3, 0.1])))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, MODEL, SHAPE, tiny_clip
 
 from dexhot.data.labels import LABELS
 from dexhot.data.types import Evidence
@@ -13,7 +13,7 @@ from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, leaps, mend
-from dexhot.fitting.scene import SceneState, object_model
+from dexhot.fitting.scene import SceneState
 from dexhot.fitting.scene_terms import Ground
 from dexhot.fitting.summary import summarise_recording_fit, turn_notes, unseen_notes
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker, normal_equations
@@ -23,7 +23,6 @@ from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 
 RECIPE = load_recipe("default")
-MODEL = object_model(ASSET)
 
 
 @pytest.fixture(scope="module")

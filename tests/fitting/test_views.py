@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from tests.fitting import test_batch_terms as batch
 from tests.fitting import test_scene_terms as scenes
-from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, MODEL, SHAPE, tiny_clip
 
 from dexhot.errors import ClipError
 from dexhot.fitting.batch_terms import FromCamera
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.fitting.views import APART, frames_by_all, recorded_views
@@ -21,7 +20,6 @@ from dexhot.geometry.poses import IDENTITY, inverse, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 
 RECIPE = load_recipe("default")
-MODEL = object_model(ASSET)
 SEEING = ("joints_2d", "joint_depth", "hand_mask", "object_mask", "surface", "sdf", "free_space")
 TURNED = make_pose([0.1, -0.2, 0.3], rotvec_to_quat(np.array([0.4, 1.2, -0.3])))
 BESIDE = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))  # 90 degrees about the hand

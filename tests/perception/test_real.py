@@ -122,7 +122,7 @@ def test_the_real_grasp_becomes_a_demonstration_that_succeeds(grasp, tmp_path, m
     save_object(block)
     hand = load_hand("leap_right")
     reference = place(retarget(fit.trajectory, hand, block), hand)
-    options = MineOptions(worlds=1, trials=4, attempts=0)
+    options = MineOptions(structured=100, worlds=1, trials=4, attempts=0)
     found = mine(reference, make_worlds(reference, load_setup(reference), options), options)
     assert found.scores["success_strict"] and found.scores["success_strict_arm"], found.scores
     assert found.scores["robustness"] >= 0.5

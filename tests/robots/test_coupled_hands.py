@@ -239,7 +239,8 @@ def mine_once(reference: Reference, folder: Path) -> Demonstration:
     from dexhot.cli import main
 
     source, out = save(reference, folder / "reference.npz"), folder / "mined.npz"
-    assert main(["mine", str(source), "--out", str(out), "--attempts", "1", "--worlds", "1"]) == 0
+    budget = ["--structured", "100", "--attempts", "1", "--worlds", "1"]
+    assert main(["mine", str(source), "--out", str(out), *budget]) == 0
     return load(out, Demonstration)
 
 

@@ -1,5 +1,8 @@
 """The threaded MuJoCo simulator: states, rollouts, contacts, and worlds that blow up."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +16,7 @@ from dexhot.simulation.scene import floating_scene, perturbed
 from dexhot.simulation.settle import settle_height
 
 PHYSICS = load_physics()
+STARTED = "import sys; sys.addaudithook(lambda event, _: event != 'subprocess.Popen' or print(event))"
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +162,12 @@ def test_threads_that_share_a_simulator_do_not_meet(sim, away, start):
     with ThreadPoolExecutor(4) as threads:
         shared = list(threads.map(lambda _: sim.rollout(state, controls).states, range(16)))
     assert all(np.array_equal(states, alone) for states in shared)
+
+
+def test_the_import_of_mujoco_starts_no_process():
+    """Else each of ours that imports it would start an interpreter, for the version of a library for windows."""
+    display = ("PYGLFW_LIBRARY", "PYGLFW_LIBRARY_VARIANT", "XDG_SESSION_TYPE")
+    environment = {name: value for name, value in os.environ.items() if name not in display}
+    for first, started in (("dexhot, ", ""), ("", "subprocess.Popen\n")):
+        call = [sys.executable, "-c", f"{STARTED}; import {first}mujoco"]
+        assert subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout == started

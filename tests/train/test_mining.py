@@ -52,10 +52,12 @@ TINY = MineOptions(
     sampling=SamplingOptions(horizon=0.4),
     repair=SearchOptions(rounds=((8, 1),), rewinds=0, keep=True),
     robust=SearchOptions(rounds=((8, 1),), rewinds=0),
+    structured=60,
     attempts=1,
     worlds=2,
     trials=2,
 )
+QUICK = ("--samples", "4", "--structured", "60", "--attempts", "1", "--worlds", "1", "--workers", "1")
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_reference_shorter_than_the_horizon_is_mined(way, short_reference, lif
     if way == "homotopy":
         monkeypatch.setattr("dexhot_train.mining.mine.succeeds", lambda found: False)
     repair = replace(TINY.repair, budget=2000)
-    options = replace(TINY, sampling=SamplingOptions(), structured=60, homotopy=1, repair=repair)
+    options = replace(TINY, sampling=SamplingOptions(), homotopy=1, repair=repair)
     miner = _Miner(short_reference, make_worlds(short_reference, lift_setup, options), options, lambda *told: None)
     worlds = [miner.world]
     found = {
@@ -371,7 +373,8 @@ def test_figures_count_a_failed_clip_as_no_success():
 
 
 @pytest.mark.data
-def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
+def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_mine, "ROBUST_WORLDS", 4)  # each of the three fractions is of as many
     clip = "cylindersmall_lift"
     assert [mine_clip((clip, tmp_path, TINY, None, "leap_right")) for _ in range(2)] == [False, True]
     row = score_clip((clip, tmp_path))
@@ -383,7 +386,13 @@ def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
     written.write_text(json.dumps(row | {"T_err_cm": -1.0}))
     assert score_clip((clip, tmp_path))["T_err_cm"] == -1.0, "an earlier row of the same file is kept"
     written.write_text(json.dumps(row | {"T_err_cm": -1.0, "key": "of another file, or other code"}))
-    assert score_clip((clip, tmp_path))["T_err_cm"] == row["T_err_cm"]
+
+    def anew(reference):
+        raise DexhotError("it is scored again")
+
+    monkeypatch.setattr(bench_mine, "load_setup", anew)
+    with pytest.raises(DexhotError, match="scored again"):
+        score_clip((clip, tmp_path))
 
 
 def test_a_row_is_scored_again_for_another_file_or_other_code(tmp_path, monkeypatch):
@@ -431,8 +440,7 @@ def test_peers_are_planned_beside_mining_alone(capsys):
 
 
 def test_mine_and_evaluate_commands(job, capsys):
-    arguments = ["--samples", "4", "--attempts", "1", "--worlds", "1", "--workers", "1"]
-    assert main(["mine", str(job.reference), "--out", str(job.out), *arguments, "--json"]) == 0
+    assert main(["mine", str(job.reference), "--out", str(job.out), *QUICK, "--json"]) == 0
     mined = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
     assert main(["evaluate", str(job.out), "--json"]) == 0
     scored = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -452,18 +460,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     save_object(heavy)
     save(replace(lift_reference, object_name=heavy.name), tmp_path / "heavy.npz")
     files = [str(path) for path in (job.reference, tmp_path / "heavy.npz", tmp_path / "absent.npz")]
-    arguments = [
-        "--samples",
-        "4",
-        "--attempts",
-        "0",
-        "--worlds",
-        "1",
-        "--workers",
-        "1",
-        "--out",
-        str(tmp_path / "mined"),
-    ]
+    arguments = [*QUICK, "--attempts", "0", "--out", str(tmp_path / "mined")]
     assert main(["mine", *files, *arguments, "--json"]) == 1
     printed = capsys.readouterr()
     told = json.loads(printed.out.splitlines()[-1])

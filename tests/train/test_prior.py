@@ -51,6 +51,12 @@ def clips():
     return [clip(k, 2.0 * SIGMA * np.eye(38)[k]) for k in range(4)]
 
 
+@pytest.fixture
+def untrained(monkeypatch):
+    """Nearly: for what does not depend on what is learned."""
+    monkeypatch.setattr("dexhot_train.prior.networks.UPDATES", 20)
+
+
 def of(network, one: ClipTries) -> NetworkPrior:
     return NetworkPrior(lambda *seen: proposed(network, *seen), one.features, 38)
 
@@ -111,7 +117,7 @@ def test_keys_leave_out_what_does_not_vary_and_have_unit_variance():
 
 
 @pytest.mark.parametrize("kind", PRIORS)
-def test_draws_begin_with_the_bare_reference_and_the_mean(kind, clips):
+def test_draws_begin_with_the_bare_reference_and_the_mean(kind, clips, untrained):
     prior = of(fit_network(kind, clips), clips[0])
     plans = prior.draw(30, np.random.default_rng(0))
     assert plans.shape == (30, 38) and not plans[0].any()
@@ -177,7 +183,7 @@ def test_a_flow_of_tries_prefers_the_cheap_ones(clips):
 
 
 @pytest.mark.parametrize("kind", PRIORS)
-def test_a_written_prior_proposes_what_it_did_before(kind, clips, tmp_path, lift_reference, lift_setup):
+def test_a_written_prior_proposes_what_it_did_before(kind, clips, tmp_path, lift_reference, lift_setup, untrained):
     made = fitted(kind, clips, TryOptions(), {"command": "dexhot train prior"})
     path = export_prior(made, tmp_path / "p.onnx")
     assert path.read_bytes() == export_prior(made, tmp_path / "q.onnx").read_bytes()

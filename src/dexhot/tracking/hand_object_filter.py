@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -45,8 +46,8 @@ Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
 What = Literal["hand", "object"]
 EYE = np.eye(12)
+SHAKE = np.repeat([0.05**2, 0.5**2], 3)  # (m/s)^2, (rad/s)^2 of a carried object's twist about the contact points'
 GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
-SMALL = 6  # rows, up to which NumPy's general solver is as fast as the triangle's
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[1:].reshape(5, 4)[:, 1:] = np.outer(  # thumb to little finger, of which the last two often only follow
@@ -380,19 +381,9 @@ class HandObjectFilter:
         s.stamp = stamp
         if dt <= 0:
             return s
-        x0, n = s.keypoints, s.keypoints.size
-        if n:
-            at = 2 * n
-            s.keypoints = x0 + dt * s.velocities
-            P = s.P.copy()
-            P[:n] += dt * P[n:at]
-            P[:, :n] += dt * P[:, n:at]
-            A = s.density
-            P[:n, :n] += dt**3 / 3 * A
-            P[:n, n:at] += dt**2 / 2 * A
-            P[n:at, :n] += dt**2 / 2 * A
-            P[n:at, n:at] += dt * A
-            s.P = P
+        x0 = s.keypoints
+        if len(x0):
+            s.keypoints, s.P = x0 + dt * s.velocities, _kernels().spread(s.P, s.density, dt)
         if s.object.started:
             # free flight beside a hand is soon over, and too uncertain to wait for the next picture
             wait = self.options.flight if s.motion == "free" else self.options.hidden_after
@@ -411,34 +402,10 @@ class HandObjectFilter:
         return carry(before, after, s.weight, s.p if position is None else position)
 
     def _carried(self, s: _State, c: Carried, P0: np.ndarray, dt: float) -> None:
-        """The object moves with the contact points, and so does its error: F = [by_before + by_after, dt by_after,
-        [I, turn]] of the state before, G = by_after of the hand's noise."""
-        o, n = self.options, s.keypoints.size
-        at = 2 * n
-        turn = np.zeros((6, 6))
-        turn[:3, :3] = turn[3:, 3:] = c.turn
-        J = c.by_before + c.by_after
-        hand = np.hstack([J, dt * c.by_after])
-        old = hand @ P0[:at] + turn @ P0[at : at + 6]  # (6, N): object pose now, state before
-        # against the hand's error now, which is F of the error before, plus noise that both have
-        cross = old[:, :at].copy()
-        cross[:, :n] += dt * old[:, n:at]
-        noise = c.by_after @ s.density
-        cross[:, :n] += dt**3 / 3 * noise
-        cross[:, n:] += dt**2 / 2 * noise
-        own = old[:, :at] @ hand.T + old[:, at : at + 6] @ turn.T + dt**3 / 3 * noise @ c.by_after.T
-        growth = o.unwatched if s.stamp - s.object.accepted > o.hidden_after else 1.0
-        own[np.arange(6), np.arange(6)] += growth * dt * self._slip
-        # the twist is the contact points'
-        speed = s.P[:at, n:at] @ c.by_after.T  # (2n, 6): hand now against twist
-        own_speed = cross[:, n:at] @ c.by_after.T
-        P = s.P
-        P[at:, :], P[:, at:] = 0.0, 0.0
-        P[at : at + 6, :at], P[:at, at : at + 6] = cross, cross.T
-        P[at : at + 6, at : at + 6] = own
-        P[:at, at + 6 :], P[at + 6 :, :at] = speed, speed.T
-        P[at : at + 6, at + 6 :], P[at + 6 :, at : at + 6] = own_speed, own_speed.T
-        P[at + 6 :, at + 6 :] = c.by_after @ speed[n:] + np.diag([0.05**2] * 3 + [0.5**2] * 3)
+        """The object moves with the contact points, and so does its error."""
+        growth = self.options.unwatched if s.stamp - s.object.accepted > self.options.hidden_after else 1.0
+        slip = growth * dt * self._slip
+        _kernels().carry_object(P0, s.P, s.density, c.turn, c.by_before, c.by_after, dt, slip, SHAKE)
         s.p, s.q = c.position, _turned(c.turn, s.q)
         s.twist = c.by_after @ s.velocities.ravel()
 
@@ -465,7 +432,7 @@ class HandObjectFilter:
     def _begin(self, s: _State, motion: Motion, where: tuple[np.ndarray, single.Quaternion, np.ndarray]) -> None:
         """Another motion, from position, rotation and their covariance (6, 6)."""
         s.motion, s.candidate, s.anchors = motion, None, ()
-        s.p, s.q, block = where
+        s.p, s.q, block = np.array(where[0], float), where[1], where[2]
         at, P = 2 * s.keypoints.size, s.P.copy()
         P[at:], P[:, at:] = 0.0, 0.0
         P[at : at + 6, at : at + 6] = block
@@ -549,17 +516,12 @@ class HandObjectFilter:
         }
         if carried is not None:
             ways["carried"] = (carried.position, _turned(carried.turn, a.q), noise)
-        L = np.linalg.cholesky(np.array([noise, free]) + seen.covariance)  # rest and carried share the first
-        whiten, spread = np.linalg.inv(L), 2.0 * np.log(L[:, range(6), range(6)]).sum(axis=1)
         fit: dict[Motion, float] = {}
         distance: dict[Motion, float] = {}
-        for name, (p, q, _) in ways.items():
+        for name, (p, q, covariance) in ways.items():
             pose = nearest_equivalent(s.symmetry, seen.pose, q)
             residual = np.concatenate([pose[:3] - p, single.log(single.multiply(pose[3:], single.conjugate(q)))])
-            own = int(name == "free")
-            white = whiten[own] @ residual
-            distance[name] = float(white @ white)
-            fit[name] = -0.5 * (distance[name] + float(spread[own]))
+            distance[name], fit[name] = _kernels().likelihood(covariance + seen.covariance, residual)
         chosen = max(fit, key=fit.__getitem__)
         leaving = distance["rest"] > o.left_rest
         if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
@@ -591,18 +553,15 @@ def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
         return np.zeros(0, bool)
     if groups == 1:
         return np.array([update_one(s, rows, gate)])
-    PH, S = _innovation(s, rows)
-    k = np.arange(groups)
-    blocks = S.reshape(groups, size, groups, size)[k, :, k]
-    each = rows.residual.reshape(groups, size)
-    inside: np.ndarray = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1) <= gate
+    HP, S = _innovation(s, rows)
+    inside: np.ndarray = _kernels().distances(S, rows.residual, size) <= gate
     if rows.least and inside.mean() < rows.least:
         inside = np.zeros(groups, bool)
     if inside.any():
         keep = np.repeat(inside, size)
         if not inside.all():
-            PH, S = PH[:, keep], S[np.ix_(keep, keep)]
-        _correct(s, PH, S, rows.residual[keep])
+            HP, S = HP[keep], S[np.ix_(keep, keep)]
+        _correct(s, HP, S, rows.residual[keep])
     return inside
 
 
@@ -612,13 +571,13 @@ def update_one(s: _State, rows: ObservedRows, gate: float) -> bool:
 
 
 def _innovation(s: _State, rows: ObservedRows) -> tuple[np.ndarray, np.ndarray]:
-    """P H^T (N, m), and the covariance (m, m) of the residuals."""
+    """H P (m, N), and the covariance (m, m) of the residuals."""
     J, columns = rows.jacobian, rows.columns
-    PH = s.P[:, columns] if J is None else s.P[:, columns] @ J.T
-    return PH, (PH[columns] if J is None else J @ PH[columns]) + rows.noise
+    HP = s.P[columns] if J is None else J @ s.P[columns]
+    return HP, (HP[:, columns] if J is None else HP[:, columns] @ J.T) + rows.noise
 
 
-def _correct(s: _State, PH: np.ndarray, S: np.ndarray, residual: np.ndarray, gate: float = np.inf) -> bool:
+def _correct(s: _State, HP: np.ndarray, S: np.ndarray, residual: np.ndarray, gate: float = np.inf) -> bool:
     """Correct state and covariance by a residual (m,), unless its squared Mahalanobis distance is beyond `gate`.
 
     With S = L L^T and W = L^-1 H P: dx = W^T L^-1 residual and P - W^T W, which costs a third of Joseph's form. The
@@ -626,9 +585,12 @@ def _correct(s: _State, PH: np.ndarray, S: np.ndarray, residual: np.ndarray, gat
     """
     size = len(s.P)
     right = np.empty((len(S), size + 1))
-    right[:, :size], right[:, size] = PH.T, residual
-    solved = _forward(np.linalg.cholesky(S), right)
-    W, white = solved[:, :size], solved[:, size]
+    right[:, :size], right[:, size] = HP, residual
+    if len(s.keypoints):
+        _kernels().forward(S, right)
+    else:
+        right[:] = np.linalg.solve(np.linalg.cholesky(S), right)
+    W, white = right[:, :size], right[:, size]
     if white @ white > gate:
         return False
     dx = white @ W
@@ -643,17 +605,6 @@ def _correct(s: _State, PH: np.ndarray, S: np.ndarray, residual: np.ndarray, gat
     return True
 
 
-def _forward(L: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """L^-1 right of a lower triangle (m, m); `right` (m, n) may be overwritten. Over a hand's rows the general solver
-    would take longer than all the rest of the correction."""
-    if len(L) <= SMALL:
-        return np.linalg.solve(L, right)
-    from scipy.linalg.blas import dtrsm  # SciPy, which an object alone does without
-
-    solved: np.ndarray = dtrsm(1.0, L.T, right.T, side=1, overwrite_b=1)  # X L^T = right^T, in Fortran's order
-    return solved.T
-
-
 def _six(position: float, rotation: float) -> np.ndarray:
     """(6,): of each coordinate of a position and of a rotation vector."""
     return np.array([position] * 3 + [rotation] * 3)
@@ -661,10 +612,11 @@ def _six(position: float, rotation: float) -> np.ndarray:
 
 def _turned(turn: np.ndarray, q: single.Quaternion) -> single.Quaternion:
     """The rotation `turn` (3, 3) after q."""
-    w = 0.5 * np.sqrt(max(0.0, 1.0 + np.trace(turn)))
-    if w < 0.1:  # nearly half a turn in one step: by way of the general conversion
-        from dexhot.geometry.rotations import matrix_to_quat
+    return single.normalise(single.multiply(single.from_matrix(turn), q))
 
-        return single.normalise(single.multiply(matrix_to_quat(turn), q))
-    x, y, z = turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]
-    return single.normalise(single.multiply((w, x / (4 * w), y / (4 * w), z / (4 * w)), q))
+
+def _kernels() -> ModuleType:
+    """Compiled, for a hand: not imported for an object alone."""
+    from dexhot.tracking import kernels
+
+    return kernels

@@ -53,6 +53,7 @@ from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import keypoint_cloud, read_camera_info, read_cloud, read_image
 from dexhot.ros.see.stamped import StampedHistory
+from dexhot.tracking import kernels
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.object_state import ObjectState
 from dexhot.tracking.observations import Observation, SeenJoints, SeenKeypoints, SeenPose
@@ -79,6 +80,7 @@ class HandObjectFilterNode(DexhotNode):
         super().__init__("object_filter", "hand_object_filter")
 
     def setup(self) -> None:
+        kernels.prepare()
         self.frames = FrameTree(self.p.static_transforms, self.p.frame_prefix)
         if self.p.tf != "none":
             self.frames.listen(self, moving=self.p.tf == "all")
