@@ -235,7 +235,7 @@ def rendered(trajectory: Any, folder: Path, seed: int) -> Path:
             load_object(trajectory.object_name),
             options,
             None,
-            lambda done, total, what: job(done, total, f"rendering, {what}"),
+            job.stages(),
         )
     settings = {"clip": trajectory.name, "seed": seed, "level": options.level, "by": "dexhot demo"}
     return write_clip(folder / "video", recording, evidence, truth, settings)
