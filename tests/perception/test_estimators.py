@@ -394,6 +394,13 @@ def test_the_last_words_of_a_library_that_ends_the_process_are_read(end):
     assert ended.returncode and ended.stderr == "fatal: no such instruction\n"
 
 
+def test_a_system_without_grep_shows_all_lines(capfd, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with without_lines("INFO: Created"):
+        os.write(2, b"INFO: Created\n")
+    assert capfd.readouterr().err == "INFO: Created\n"
+
+
 LAB = {f"{what}": f"tests.lab_estimators:{what}" for what in ("hands", "masks", "poses", "meshes", "boxes")}
 
 
