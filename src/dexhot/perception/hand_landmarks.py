@@ -78,8 +78,8 @@ class LandmarkHands:
                 self._add(found, color, track)
         if not found or (len(found) < self.count and self.number % SEARCH == 0):
             self._start(found, color, *whole(color))
-        for middle, side in () if found else self._closer(color):
-            self._start(found, color, middle, side)
+        for square in () if found else self._closer(color):
+            self._start(found, color, *square)
         self.boxes, self.number = {}, self.number + 1
         self.tracks = [track for track, _ in found]
         self.last = self.tracks[0].crop if self.tracks else self.last
