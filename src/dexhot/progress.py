@@ -50,11 +50,11 @@ class Progress:
         title = self.what
         return lambda done, total, what: self(done, total, f"{title}, {what}")
 
-    def says(self, before: str = "") -> Callable[[int, int, str], None]:
+    def says(self, before: str = "") -> Report:
         """A function (done, total, line) that shows `before` and the line. What was done before its first call may be
         a run's that was stopped, so the rate is measured from that call on."""
 
-        def show(done: int, total: int, line: str) -> None:
+        def show(done: int, total: int | None, line: str) -> None:
             self.what = before + line
             self(done, total)
             self.measured = self.measured or (done, time.monotonic())
