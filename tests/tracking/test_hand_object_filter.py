@@ -395,7 +395,7 @@ def test_what_is_carried_fast_slips_more():
 
 @pytest.mark.parametrize(("speed", "stirred"), [(0.2, True), (0.39, True), (0.5, False)])
 def test_a_hand_that_reaches_fast_picks_up_nothing_yet(speed, stirred):
-    """Beside a resting object; of the bench's clips it moved in 1 % of such frames, and in a third of the slow ones."""
+    """Beside a resting object; on the clips tuned on it moved in 1 % of such frames, in a third of the slow ones."""
     f = HandObjectFilter()
     f.observe(0.0, SeenKeypoints(HAND, 0.003), SeenPose(POSE, SURE))
     s = f._state.copy()
