@@ -14,6 +14,11 @@ from rich.console import Console
 
 INTERVAL = 5.0  # s between lines without a terminal
 Item = TypeVar("Item")
+Report = Callable[[int, int | None, str], object]  # done, of how many (None: not countable), the stage
+
+
+def unreported(done: int, total: int | None, what: str) -> None:
+    """The Report of a job that nobody watches."""
 
 
 class Progress:
@@ -40,11 +45,16 @@ class Progress:
         self.what, self.began, self.done, self.total = what, time.monotonic(), 0.0, None
         self.of = self.measured = None
 
-    def says(self, before: str = "") -> Callable[[int, int, str], None]:
+    def stages(self) -> Report:
+        """A Report that shows each stage behind the job's present name."""
+        title = self.what
+        return lambda done, total, what: self(done, total, f"{title}, {what}")
+
+    def says(self, before: str = "") -> Report:
         """A function (done, total, line) that shows `before` and the line. What was done before its first call may be
         a run's that was stopped, so the rate is measured from that call on."""
 
-        def show(done: int, total: int, line: str) -> None:
+        def show(done: int, total: int | None, line: str) -> None:
             self.what = before + line
             self(done, total)
             self.measured = self.measured or (done, time.monotonic())

@@ -423,9 +423,11 @@ def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planne
     ]
 
 
-@pytest.mark.parametrize(("record", "stays"), [("false", False), ("true", True)])
-def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
-    launch_description, planned, tmp_path, monkeypatch, record, stays
+@pytest.mark.parametrize(
+    ("record", "recorded", "stays"), [("false", True, False), ("true", True, True), ("true", False, False)]
+)
+def test_ros2_launch_removes_the_scratch_folder_and_one_without_a_recording_when_it_ends(
+    launch_description, planned, tmp_path, monkeypatch, record, recorded, stays
 ):
     given = planned().arguments | {"record": record}
     known = {a.name: given[a.name] for a in load_graph("real_track").arguments}
@@ -439,6 +441,9 @@ def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
     (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
     opaque.options["function"](types.SimpleNamespace(launch_configurations=texts))
     assert made[0].folder.is_dir()
+    if recorded:
+        (made[0].folder / "bag").mkdir()
+        (made[0].folder / "bag" / "bag.mcap").touch()
     for function, *arguments in at_end:
         function(*arguments)
     assert made[0].folder.exists() is stays

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.mano_file import write_mano
 
-from dexhot.cli import fit_command, main
+from dexhot.cli import fit_command, fit_inputs, main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.geometry.poses import IDENTITY, make_pose
@@ -154,14 +154,12 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     """`dexhot fit FOLDER` with the evidence beside it: names of recipe, terms and settings are checked first."""
     from tests.tiny_clip import ASSET, tiny_clip
 
-    from dexhot.hardware.camera import recording as camera
-
     recording, evidence, points = tiny_clip(6)
     recording.world_T_camera = IDENTITY
     evidence.provenance["object"] = ASSET.name
     save(evidence, tmp_path / "tiny.evidence.npz")
     (tmp_path / "tiny").mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path, **_: recording)
+    monkeypatch.setattr("dexhot.cli.fit_recording.open_recording", lambda path, **_: recording)
     monkeypatch.chdir(tmp_path)
     shown = []
     with monkeypatch.context() as noted:
@@ -191,8 +189,6 @@ def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monke
     """`dexhot fit A B`: evidence of each by its name or in order; what is missing or does not fit is named."""
     from tests.tiny_clip import ASSET, tiny_clip
 
-    from dexhot.hardware.camera import recording as camera
-
     beside = make_pose([0.6, 0.0, 0.6], rotvec_to_quat(np.array([0.0, -np.pi / 2, 0.0])))
     (first, evidence, points), (second, seen, _) = tiny_clip(4), tiny_clip(4, seed=1, at=beside)
     views = {"a": replace(first, name="a", world_T_camera=IDENTITY), "b": replace(second, name="b")}
@@ -200,7 +196,7 @@ def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monke
     for name, found in (("a", evidence), ("b", seen)):
         save(found, tmp_path / f"{name}.evidence.npz")
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path, **_: views[path])
+    monkeypatch.setattr("dexhot.cli.fit_recording.open_recording", lambda path, **_: views[path])
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "a", "b", "--set", "solver.iterations=4", "--json"]) == 0
     told = last_line(capsys)
@@ -224,12 +220,10 @@ def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monke
     """`dexhot fit FOLDER --recipe robot_hand --joints FILE` writes evidence; one without the other is refused."""
     from tests.fitting.test_robot_hand import ASSET, QUICK, write_joints
 
-    from dexhot.hardware.camera import recording as camera
-
     recording, evidence, poses = write_joints(tmp_path / "joints.npz")
     save(evidence, tmp_path / "robot.evidence.npz")
     (tmp_path / "robot").mkdir()
-    monkeypatch.setattr(camera, "open_recording", lambda path, **_: recording)
+    monkeypatch.setattr("dexhot.cli.fit_recording.open_recording", lambda path, **_: recording)
     monkeypatch.chdir(tmp_path)
     words = ["fit", "robot", "--object", ASSET.name, "--recipe", "robot_hand"]
     assert main(words) == 1 and "belong together" in capsys.readouterr().err
@@ -286,6 +280,6 @@ def test_the_evidence_may_be_the_bag_that_perceive_wrote(tmp_path):
     recording, evidence, _ = tiny_clip(2)
     path = write_evidence(evidence, tmp_path / "bag")
     args = fit_command.Args("clip", evidence=(path,), object="none")
-    [found], asset = fit_command._seen(args, [recording])
+    [found], asset = fit_inputs.seen_in(args, [recording])
     assert asset is None and (found.labels == evidence.labels).all()
     assert found.keypoints["right"] == pytest.approx(evidence.keypoints["right"], abs=1e-3, nan_ok=True)

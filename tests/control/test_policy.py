@@ -159,7 +159,12 @@ def test_damaged_files_are_named(tmp_path, lift_reference, lift_setup):
     path = write_policy(tmp_path / "tiny", lift_reference, lift_setup.physics)
     content = path.read_bytes()
     path.write_bytes(content[:-7] + b"garbage")
-    with pytest.raises(FileFormatError, match=r"tiny\.onnx is not the network of tiny: its sha256"):
+    with pytest.raises(FileFormatError, match=r"tiny\.onnx and tiny\.json do not belong together: .*, of tiny, has"):
+        OnnxNetwork(path)
+    path.with_suffix(".json").write_text("{}")
+    with pytest.raises(
+        FileFormatError, match=r"tiny\.json is no card of .*tiny\.onnx: .*put the two files of one export"
+    ):
         OnnxNetwork(path)
     path.unlink()
     with pytest.raises(FileFormatError, match=r"tiny\.onnx does not exist"):

@@ -1,5 +1,6 @@
 """The papers' recipes, cut short, on a tiny drawn clip: they find hand and object, and read what they may."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,38 @@ def test_tfhot_finds_hand_and_object(clip, name):
     fit = fit_recording(recording, evidence, ASSET, short(name), HAND, with_pose=False)
     assert hand_error(fit, points) < 25.0 and object_error(fit, evidence) < 8.0
     assert len(fit.trajectory.hands["right"].keypoint_covariance) == 0
+
+
+STAGES = {
+    "tfhot": {"hypotheses of the hand, steps": 2, "frames": 4},
+    "homan": {
+        "rotations of the object, steps": 2,
+        "the object by its masks, frames": 3,
+        "the right hand by its keypoints, frames": 4,
+        "all frames together, steps": 2,
+        "all frames together with contact, steps": 2,
+    },
+    "handypriors": {
+        "rotations of the object, steps": 2,
+        "the object by its masks, frames": 3,
+        "the right hand by its keypoints, frames": 4,
+        "all frames together, steps": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_each_stage_is_counted_to_its_end(clip, name):
+    recording, evidence, _ = clip
+    recipe, told = load_recipe(name), {}
+    few = [f"solver.{key}=2" for key in recipe.solver if key.endswith("steps") or key in ("rotations", "hypotheses")]
+
+    def progress(done, total, what):
+        told.setdefault(what, []).append((done, total))
+
+    fit_recording(recording, evidence, ASSET, recipe.changed(few), HAND, with_pose=False, progress=progress)
+    assert {what: counts[-1] for what, counts in told.items()} == {w: (n, n) for w, n in STAGES[name].items()}
+    assert all(a[0] < b[0] for counts in told.values() for a, b in itertools.pairwise(counts))
 
 
 def test_the_estimator_starts_the_object_in_the_wild_alone(clip):

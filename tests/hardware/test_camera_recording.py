@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from dexhot.cli import fit_command
+from dexhot.cli import fit_command, fit_inputs
 from dexhot.data.files import save
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, FileFormatError
@@ -95,10 +95,10 @@ def test_the_field_of_view_of_a_video_is_that_which_is_given_or_was_assumed_when
     seen = Evidence("clip", given.time, np.zeros((2, 48, 64), np.uint8), {}, {}, nothing, provenance=given.provenance)
     save(seen, tmp_path / "clip.evidence.npz")
     words = {"object": "none", "evidence": (tmp_path / "clip.evidence.npz",)}
-    fit_command._seen(fit_command.Args(str(video), **words), [assumed])
+    fit_inputs.seen_in(fit_command.Args(str(video), **words), [assumed])
     assert assumed.intrinsics == given.intrinsics
     chosen = open_recording(video, fovy=30.0)
-    fit_command._seen(fit_command.Args(str(video), **words, fovy=30.0), [chosen])
+    fit_inputs.seen_in(fit_command.Args(str(video), **words, fovy=30.0), [chosen])
     assert chosen.intrinsics.fy == pytest.approx(focal_length(chosen.intrinsics, 30.0))
     for fovy in (0.0, 180.0):
         with pytest.raises(DexhotError, match="between 0 and 180"):

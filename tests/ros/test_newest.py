@@ -1,6 +1,7 @@
 """The thread that works on the newest item."""
 
 import threading
+import time
 
 import pytest
 
@@ -36,6 +37,32 @@ def test_items_that_come_while_one_is_in_work_are_replaced_by_the_last_and_count
     assert started.wait(WAIT)
     newest.stop()
     assert done == [1, 4] and newest.waiting is None
+
+
+def test_the_first_item_is_worked_on_whatever_comes_meanwhile():
+    done, ready, finished = [], threading.Event(), threading.Event()
+
+    def worker(stopped):
+        assert ready.wait(WAIT)
+
+        def work(item):
+            done.append(item)
+            if item != 1:
+                finished.set()
+
+        return work
+
+    newest = Newest("test", worker)
+    for item in (1, 2, 3):
+        newest.give(item)
+    assert newest.skipped == 2
+    ready.set()
+    while newest.waiting is not None:
+        time.sleep(0.001)
+    newest.give(4)
+    assert finished.wait(WAIT)
+    newest.stop()
+    assert done == [1, 4]
 
 
 def test_what_the_work_raises_is_raised_where_it_is_checked():

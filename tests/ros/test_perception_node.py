@@ -17,6 +17,7 @@ from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import camera_info, image, read_cloud
+from dexhot.ros.see.image_pairs import START_UP
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.scene import arm_scene
 from dexhot.simulation.setup import load_setup
@@ -169,22 +170,61 @@ def test_without_a_camera_info_nothing_is_seen_and_the_topic_is_named(seeing):
     header = Header(stamp=messages.to_stamp(BEGIN), frame_id=FRAME)
     seeing.node.pairs.on_depth(image(header, depth))
     seeing.node.pairs.on_color(image(header, color))
-    seeing.node.pairs.began -= 2.0
+    seeing.node.pairs.began -= START_UP
     silent = "no camera info has arrived on /camera/aligned_depth_to_color/camera_info: no node publishes it"
     assert seeing.node.pairs.problem(1.0).startswith(silent)
     assert seeing.node.newest.waiting is None
 
 
+def test_a_camera_that_is_coming_up_is_no_problem_yet(seeing):
+    pairs = seeing.node.pairs
+    pairs.began -= START_UP - 5.0
+    assert pairs.problem(1.0) == ""
+    seeing.bench.publisher(Image, seeing.node.full(pairs.topics["depth"]))
+    assert seeing.bench.spin_until(lambda: pairs.problem(1.0) or pairs.offered) and pairs.problem(1.0) == ""
+    pairs.offered["depth"] -= 2.0
+    assert pairs.problem(1.0) == f"no depth has arrived on {pairs.topics['depth']}"
+
+
+def test_the_first_image_waits_for_its_camera_info(seeing):
+    """A prompt is of that image."""
+    seen, (color, depth) = [], seeing.images[0, True]
+    seeing.node.pairs.found = lambda pair: seen.append(pair.stamp)
+    for k in range(3):
+        header = Header(stamp=messages.to_stamp(BEGIN + k), frame_id=FRAME)
+        for topic, hear, message in (
+            ("depth", seeing.node.pairs.on_depth, image(header, depth)),
+            ("colour", seeing.node.pairs.on_color, image(header, color)),
+            ("info", seeing.node.pairs.on_info, camera_info(header, CAMERA)),
+        ):
+            seeing.node.hear(topic, hear, message)
+    assert seen == [BEGIN, BEGIN + 1, BEGIN + 2]
+
+
 def test_a_camera_that_stays_silent_is_logged_again(seeing, monkeypatch):
     logged = []
     monkeypatch.setattr(seeing.node, "get_logger", lambda: SimpleNamespace(warning=logged.append))
-    seeing.node.pairs.began -= 2.0 * seeing.node.p.silence
+    seeing.node.pairs.began -= max(2.0 * seeing.node.p.silence, START_UP)
     seeing.node.watch()
     seeing.node.watch()
     assert len(logged) == 1
-    seeing.node.logged -= 11.0
+    seeing.node.unseen_again.last -= 11.0
     seeing.node.watch()
     assert len(logged) == 2 and "no node publishes it, the camera's driver is not running" in logged[1]
+
+
+def test_an_object_that_comes_and_goes_is_logged_once_in_some_seconds(seeing, monkeypatch):
+    logged, node = [], seeing.node
+    monkeypatch.setattr(node, "get_logger", lambda: SimpleNamespace(warning=logged.append))
+    monkeypatch.setattr(node.pairs, "problem", lambda silence: "")
+    node.values["images"] = 1
+    for k in range(6):
+        node.unseen = "" if k % 2 else "the camera does not see x"
+        node.watch()
+    assert len(logged) == 1 and node.unseen_again.untold == 2
+    node.unseen_again.last -= 6.0
+    node.watch()
+    assert logged[1].startswith("the camera does not see x (2 times in ")
 
 
 @pytest.mark.parametrize(

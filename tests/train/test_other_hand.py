@@ -12,7 +12,7 @@ from dexhot.objects.library import save_object
 from dexhot_bench import mine as bench_mine
 from dexhot_train.curriculum import data_engine
 from dexhot_train.curriculum.path_search import task_of
-from dexhot_train.curriculum.variations import clips_named
+from dexhot_train.curriculum.variations import training_clips
 from dexhot_train.task.clips import load_task_clip
 
 HAND, CLIP = "allegro_right", "parametric/lift-box-0"
@@ -71,6 +71,6 @@ def test_a_demonstration_of_the_data_engine_is_the_hands(cache, tmp_path):
 
 
 def test_a_datasets_name_stands_for_its_train_split(cache):
-    named = clips_named(["parametric"])
+    named = training_clips(["parametric"])
     assert len(named) == 24 and all(name.startswith("parametric/") for name in named)
-    assert clips_named(["parametric/lift-box-100", "some.npz"]) == ["parametric/lift-box-100", "some.npz"]
+    assert training_clips(["parametric/lift-box-100", "some.npz"]) == ["parametric/lift-box-100", "some.npz"]

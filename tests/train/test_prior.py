@@ -208,7 +208,7 @@ def test_priors_that_do_not_fit_are_refused(clips, tmp_path, lift_reference, lif
         refused()
     save(card, tmp_path / "p.json")
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FileFormatError, match="is not the network of"):
+    with pytest.raises(FileFormatError, match="do not belong together"):
         refused()
     with pytest.raises(FileFormatError, match="is not a prior"):
         load_prior("p.npz", lift_reference, lift_setup.asset)

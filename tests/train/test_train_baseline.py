@@ -36,7 +36,7 @@ def test_it_trains_without_supervision_on_the_train_split(monkeypatch, cache):
 def test_a_stopped_one_is_none_and_a_whole_one_tells_its_steps_and_resumes(cache, monkeypatch, capsys):
     """The commands with two generated clips in the place of GRAB's."""
     clips = ["parametric/reach-box-0", "parametric/reach-box-1"]
-    monkeypatch.setattr("dexhot_train.curriculum.variations.clips_named", lambda names: clips)
+    monkeypatch.setattr("dexhot_train.curriculum.variations.training_clips", lambda names: clips)
     learner = PPOOptions(steps=4, hidden=(8,), epochs=1, minibatches=2, std=0.1, gain=0.1)
 
     def options(worlds, steps, seed, task):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
@@ -18,8 +19,8 @@ from launch_ros.actions import Node
 from dexhot.bringup.graph import Graph, Plan, Process, check_known, plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.launcher import GRACE, died, killed, warned
+from dexhot.bringup.unrecorded import clear_up, files_in, nothing_recorded
 from dexhot.errors import DexhotError
-from dexhot.scratch import remove_scratch
 
 PUSHED = "ros_namespace"  # the launch configuration that PushRosNamespace sets
 OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # arguments of every launch file
@@ -41,10 +42,16 @@ def describe(name: str) -> LaunchDescription:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
         pushed = context.launch_configurations.get(PUSHED, "")
         planned = plan(graph, given | {"namespace": f"{pushed}/{given['namespace']}"}, os.environ)
-        atexit.register(remove_scratch, planned.folder)  # a recorded run's folder is no scratch folder and is kept
+        atexit.register(at_end, planned, files_in(planned.folder))
         return [*(LogInfo(msg=warned(doubt)) for doubt in doubts), *actions(planned)]
 
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
+
+
+def at_end(planned: Plan, before: frozenset[Path]) -> None:
+    """`ros2 launch` ends as a program, its processes before it."""
+    if clear_up(planned, before):
+        print(nothing_recorded(planned.folder), file=sys.stderr)
 
 
 def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Iterable[str]) -> list[str]:

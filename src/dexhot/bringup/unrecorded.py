@@ -2,16 +2,18 @@
 
 before = files_in(planned.folder)  # what `plan` wrote: parameters, a run's or a capture's description, its inputs
 launcher.run(planned)
-remove_unrecorded(planned.folder, before)
+clear_up(planned, before)
 """
 
 import shutil
 from pathlib import Path
 
+from dexhot.bringup.graph import Plan
 from dexhot.data.bags import contents
 from dexhot.data.rosbag.folder import bag_files
 from dexhot.data.topics import LIFE
 from dexhot.errors import FileFormatError
+from dexhot.scratch import remove_scratch
 
 
 def files_in(folder: Path) -> frozenset[Path]:
@@ -22,6 +24,20 @@ def files_in(folder: Path) -> frozenset[Path]:
 def has_bag(folder: Path) -> bool:
     """Whether a run's or a capture's folder has a bag."""
     return (folder / "bag").is_dir() and bool(bag_files(folder / "bag"))
+
+
+def clear_up(planned: Plan, before: frozenset[Path]) -> bool:
+    """At the end of a bring-up: remove its scratch folder, or the folder of one that should have been recorded and was
+    not. Returns whether it was the latter."""
+    remove_scratch(planned.folder)
+    if not planned.recorded or not planned.folder.is_dir():
+        return False
+    return remove_unrecorded(planned.folder, before, of_images=planned.graph.name == "capture")
+
+
+def nothing_recorded(folder: Path) -> str:
+    """What to say after `clear_up` has removed a folder."""
+    return f"nothing was recorded: {folder} is removed"
 
 
 def remove_unrecorded(folder: Path, before: frozenset[Path], of_images: bool = False) -> bool:

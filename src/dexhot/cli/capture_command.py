@@ -34,7 +34,7 @@ def run(args: Args) -> int:
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph
-    from dexhot.bringup.unrecorded import files_in, remove_unrecorded
+    from dexhot.bringup.unrecorded import clear_up, files_in, nothing_recorded
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.bags import contents
 
@@ -45,8 +45,8 @@ def run(args: Args) -> int:
     console.print(f"recording to {planned.folder}; Ctrl-C stops")
     before = files_in(planned.folder)
     code = launcher.run(planned, sys.stderr)
-    if remove_unrecorded(planned.folder, before, of_images=True):
-        console.print(f"nothing was recorded: {planned.folder} is removed", soft_wrap=True, highlight=False)
+    if clear_up(planned, before):
+        console.print(nothing_recorded(planned.folder), soft_wrap=True, highlight=False)
         if args.json:
             print_json({"folder": None, "messages": {}, "exit_code": code or 1})
         return code or 1

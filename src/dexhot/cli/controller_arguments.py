@@ -10,7 +10,7 @@ from dexhot.errors import DexhotError
 
 def check_planning(args: Any) -> None:
     """Raise DexhotError for --planning-seconds, --planning-rollouts or --prior that `planned` cannot have."""
-    from dexhot.data.files import load
+    from dexhot.control.onnx_file import load_card
     from dexhot.data.types import PriorCard
     from dexhot.planning.prior import prior_files
 
@@ -18,7 +18,7 @@ def check_planning(args: Any) -> None:
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):
-        load(prior_files(args.prior)[1], PriorCard)
+        load_card(*prior_files(args.prior), PriorCard)
 
 
 def check_demonstrations(folder: str) -> None:

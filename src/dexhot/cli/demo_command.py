@@ -77,12 +77,15 @@ class Stages:
         yield
         self.seconds[name] = round(time.perf_counter() - began, 1)
 
+    def with_total(self) -> dict[str, float]:
+        """Seconds by stage, and of all."""
+        return self.seconds | {"total": round(sum(self.seconds.values()), 1)}
+
 
 def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.datasets_command import acceptance
-    from dexhot.cli.output import console, print_json, summary
     from dexhot.data.disk import check_folder
     from dexhot.paths import runs_dir
 
@@ -130,7 +133,7 @@ def run(args: Args) -> int:
         **({"interrupted": stopped} if stopped else {}),
         "T_err_cm": metrics["T_err_cm"],
         "R_err_rad": metrics["R_err_rad"],
-        "seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)},
+        "seconds": stages.with_total(),
         "live_runs": live_runs,
         **planned,
         **({} if args.begin is None else {"video": VIDEO[own], "object_loop": loop}),
@@ -140,6 +143,13 @@ def run(args: Args) -> int:
     shown = {"success (strict, from the bag)": "yes" if result["success"] else "no"} | result
     if planned:
         shown["planned"] = verdict_of(planned["planned"])
+    return conclude(args, result, shown, page, live)
+
+
+def conclude(args: Args, result: dict[str, Any], shown: dict[str, Any], page: Path, live: Path) -> int:
+    """Print what `shown` has of the result, and what to do next; the exit code."""
+    from dexhot.cli.output import console, print_json, summary
+
     summary("dexhot demo", {name: value for name, value in shown.items() if name not in ("success", "seconds")})
     summary("seconds", result["seconds"])
     for line in closing_lines(page, live):
@@ -153,10 +163,9 @@ def teleoperation(args: Args, trajectory: Any, folder: Path, stages: Stages) -> 
     """Exit code 0 when the assisted run lifts the object and holds it, else 1."""
     from dexhot.cli import demo_teleop as teleop
     from dexhot.cli.models_command import get_hand_landmarks
-    from dexhot.cli.output import console, print_json, summary
-    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+    from dexhot.perception.weights import missing_hand_landmarks
 
-    if not all((weights_dir() / "hand-landmarks" / name).is_file() for name in HAND_LANDMARKS):
+    if missing_hand_landmarks():
         get_hand_landmarks()
     with stages("render", "an operator's hand that makes the motion slowly: the pictures are not real"):
         video, palm = teleop.rendered_operator(trajectory, folder, args.seed)
@@ -172,15 +181,8 @@ def teleoperation(args: Args, trajectory: Any, folder: Path, stages: Stages) -> 
         found = teleop.compared(folder, video, runs)
         page = reported(runs["assisted"])
     result = {"success": bool(found["assisted_held"]), "clip": trajectory.name, **found}
-    result |= {"seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)}}
-    result |= {"run": str(runs["assisted"]), "report": str(page)}
-    summary("dexhot demo", {k: v for k, v in result.items() if k not in ("success", "seconds")})
-    summary("seconds", result["seconds"])
-    for line in closing_lines(page, runs["assisted"]):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    if args.json:
-        print_json(result)
-    return 0 if result["success"] else 1
+    result |= {"seconds": stages.with_total(), "run": str(runs["assisted"]), "report": str(page)}
+    return conclude(args, result, result, page, runs["assisted"])
 
 
 def demonstration_of(args: Args) -> Any:
@@ -233,7 +235,7 @@ def rendered(trajectory: Any, folder: Path, seed: int) -> Path:
             load_object(trajectory.object_name),
             options,
             None,
-            lambda done, total, what: job(done, total, f"rendering, {what}"),
+            job.stages(),
         )
     settings = {"clip": trajectory.name, "seed": seed, "level": options.level, "by": "dexhot demo"}
     return write_clip(folder / "video", recording, evidence, truth, settings)

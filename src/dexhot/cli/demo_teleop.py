@@ -39,7 +39,7 @@ def rendered_operator(clip: Any, folder: Path, seed: int) -> tuple[Path, float]:
                 operator,
                 asset,
                 Options(view, "low"),
-                report=lambda done, total, what: job(done, total, f"rendering, {what}"),
+                report=job.stages(),
             )
         if (share := found_in(drawn[0].color)) > best:
             best, options, (recording, evidence, truth) = share, Options(view, "low"), drawn

@@ -107,9 +107,9 @@ def run(args: Args) -> int:
                 kept.append(str(folder))
                 continue
 
-            def report(done: float, total: float, what: str, number: int = number) -> None:
+            def report(done: int, total: int | None, what: str, number: int = number) -> None:
                 whole = f"clip {number + 1} of {len(names)}: {what}" if len(names) > 1 else what
-                job((number + done / max(total, 1.0)) / len(names), 1.0)
+                job((number + done / max(total or 1, 1)) / len(names), 1.0)
                 job.what = whole
 
             began = time.monotonic()

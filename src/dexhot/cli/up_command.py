@@ -36,9 +36,8 @@ def run(args: Args) -> int:
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph
-    from dexhot.bringup.unrecorded import files_in, has_bag, remove_unrecorded
+    from dexhot.bringup.unrecorded import clear_up, files_in, has_bag, nothing_recorded
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.scratch import remove_scratch
 
     graph = load_graph(args.graph)
     if args.show_args:
@@ -55,9 +54,9 @@ def run(args: Args) -> int:
     try:
         code = launcher.run(planned, sys.stderr)
     finally:
-        remove_scratch(planned.folder)
-    if planned.recorded and remove_unrecorded(planned.folder, before, graph.name == "capture"):
-        console.print(f"nothing was recorded: {planned.folder} is removed", soft_wrap=True, highlight=False)
+        unrecorded = clear_up(planned, before)
+    if unrecorded:
+        console.print(nothing_recorded(planned.folder), soft_wrap=True, highlight=False)
     elif planned.recorded and graph.name in AFTERWARDS and has_bag(planned.folder):
         console.print(AFTERWARDS[graph.name].format(planned.folder), soft_wrap=True, highlight=False)
     if args.json:

@@ -2,9 +2,13 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from dexhot.data.files import load
 from dexhot.errors import FileFormatError, MissingExtraError
+
+Card = TypeVar("Card")
+RESTORE = "put the two files of one export beside each other, or export the network again"
 
 
 def onnx_files(path: str | Path, kind: str) -> tuple[Path, Path]:
@@ -19,6 +23,14 @@ def onnx_files(path: str | Path, kind: str) -> tuple[Path, Path]:
     return both
 
 
+def load_card(network: Path, path: Path, kind: type[Card]) -> Card:
+    """The card at `path` of a network. Raises FileFormatError, naming both, for a file that is none."""
+    try:
+        return load(path, kind)
+    except FileFormatError as e:
+        raise FileFormatError(f"{path} is no card of {network}: {str(e).rstrip('.')}. To use it, {RESTORE}.") from e
+
+
 def open_onnx(path: Path, name: str, sha256: str) -> Any:
     """The session of `path`, whose card is that of `name` and has `sha256`. Raises FileFormatError for a damaged file,
     or one that is not its card's; MissingExtraError without onnxruntime."""
@@ -29,8 +41,8 @@ def open_onnx(path: Path, name: str, sha256: str) -> Any:
     content = path.read_bytes()
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise FileFormatError(
-            f"{path} is not the network of {name}: its sha256 is {found[:12]}..., the card has "
-            f"{sha256[:12]}...; restore both files together."
+            f"{path} and {path.with_suffix('.json').name} do not belong together: the network's sha256 is "
+            f"{found[:12]}..., the card, of {name}, has {sha256[:12]}...; {RESTORE}."
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # exact, and the loop's other work is near

@@ -21,9 +21,8 @@ from dexhot.control.observation import (
     layout_of,
     pose_velocity,
 )
-from dexhot.control.onnx_file import check_sizes, onnx_files, open_onnx
+from dexhot.control.onnx_file import check_sizes, load_card, onnx_files, open_onnx
 from dexhot.control.sampling import base_actions
-from dexhot.data.files import load
 from dexhot.data.types import PolicyCard, Reference
 from dexhot.errors import DexhotError, FileFormatError, UnsafePolicyError
 from dexhot.objects.asset import ObjectAsset
@@ -59,7 +58,7 @@ class OnnxNetwork:
         """path: of the .onnx file or of its card, which have the same name. Raises FileFormatError for a damaged file,
         or one that is not its card's; MissingExtraError without onnxruntime."""
         self.path, card = policy_files(path)
-        self.card = load(card, PolicyCard)
+        self.card = load_card(self.path, card, PolicyCard)
         self.session = open_onnx(self.path, self.card.name, self.card.onnx_sha256)
         size, joints = sum(int(part["size"]) for part in self.card.observation), len(self.card.joint_names)
         check_sizes(self.path, self.session, {"observation": size, "residual": joints}, {"next_residual": joints})

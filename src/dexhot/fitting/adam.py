@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.fitting.batch import Unknowns
+from dexhot.progress import Report, unreported
 
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # the decays of both moments and epsilon, at their published defaults
 
@@ -24,11 +25,14 @@ def adam(
     rates: Mapping[str, float],
     steps: int,
     stop: float = 0.0,
+    progress: Report = unreported,
+    stage: str = "",
 ) -> Descended:
     """`loss`: values (B,) and the gradient of their sum by each unknown.
 
     `rates`: learning rate by the unknown's last word ("turn", "place", "fingers", "shape", "scale"). `stop`: ends as
-    soon as the summed loss changes by less from one step to the next (0: never).
+    soon as the summed loss changes by less from one step to the next (0: never). `progress`: called after each step,
+    with `stage`.
     """
     now = {name: x.copy() for name, x in start.items()}
     mean = {name: np.zeros_like(x) for name, x in now.items()}
@@ -44,4 +48,5 @@ def adam(
             square[name] = SECOND * square[name] + (1.0 - SECOND) * g * g
             step = mean[name] / (1.0 - FIRST**k) / (np.sqrt(square[name] / (1.0 - SECOND**k)) + SMALL)
             now[name] = now[name] - rates[name.rpartition(".")[2]] * step
+        progress(k, steps, stage)
     return Descended(now, np.array(losses))

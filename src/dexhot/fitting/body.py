@@ -39,6 +39,7 @@ from dexhot.geometry.rotations import (
 from dexhot.humans.body import JOINTS, SkinnedBody
 from dexhot.humans.skin import JOINTS as HAND_JOINTS
 from dexhot.humans.skin import HandPose, PosedHand
+from dexhot.progress import Report, unreported
 
 SIDE = "right"  # the label of a person in masks
 RENDER, PHYSICS = ("image", "mask"), ("penetration",)  # the paper's two groups, as far as a single image has them
@@ -115,7 +116,13 @@ def write_body_state(state: BodyState, path: Path) -> None:
 
 
 def fit_body(
-    recording: Recording, evidence: Evidence, body: SkinnedBody, model: ObjectModel, recipe: Recipe, start: BodyState
+    recording: Recording,
+    evidence: Evidence,
+    body: SkinnedBody,
+    model: ObjectModel,
+    recipe: Recipe,
+    start: BodyState,
+    progress: Report = unreported,
 ) -> BodyFit:
     """Refined from the starts; without any term it is the start.
 
@@ -130,7 +137,7 @@ def fit_body(
     bodies = Bodies({}, model, "", surfaces={SIDE: GivenSurface(len(body.vertices), body.faces)})
     now, losses = unknowns_of(bodies, start), np.zeros((0, len(start)))
     if np.isnan(start.object_pose).any():
-        searched = search_object(bodies, view, solver).unknowns
+        searched = search_object(bodies, view, solver, progress).unknowns
         now |= {name: np.tile(x, (len(start), 1)) for name, x in searched.items()}
     if recipe.terms:
         names = ("turn", "place", "pose", "shape")
@@ -139,6 +146,8 @@ def fit_body(
             body_loss(bodies, body, terms_of(recipe, view), recipe, view, start),
             {name: solver[f"{name}_rate"] for name in names},
             solver["steps"],
+            progress=progress,
+            stage="body and object, steps",
         )
         now, losses = done.unknowns, done.losses
     scene = body_scene(bodies, body, now, view)[0]

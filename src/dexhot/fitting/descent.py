@@ -11,6 +11,7 @@ from dexhot.fitting.coarse_hand import CoarseHand, start_from_mesh
 from dexhot.fitting.hand_fit import Sighting, fit_hand
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.skin import HandPose
+from dexhot.progress import Report, unreported
 
 Loss = Callable[[Unknowns], tuple[np.ndarray, Unknowns]]
 
@@ -30,16 +31,18 @@ def loss_of(
     return loss
 
 
-def hand_start(bodies: Bodies, side: str, view: BatchView, mesh: CoarseHand | None) -> Unknowns:
+def hand_start(
+    bodies: Bodies, side: str, view: BatchView, mesh: CoarseHand | None, progress: Report = unreported
+) -> Unknowns:
     """A hand's first estimate: from a regressor's meshes as in the papers, else from its 2D keypoints."""
     if mesh is None:
-        return hand_from_pixels(bodies, side, view)
+        return hand_from_pixels(bodies, side, view, progress)
     hand = bodies.hands[side]
     poses = start_from_mesh(hand, mesh)
     return bodies.unknowns_of(side, [hand.shaped()] * len(poses), poses)
 
 
-def hand_from_pixels(bodies: Bodies, side: str, view: BatchView) -> Unknowns:
+def hand_from_pixels(bodies: Bodies, side: str, view: BatchView, progress: Report = unreported) -> Unknowns:
     """A hand of mean shape at the depth of its size, fitted to its 2D keypoints frame by frame: where a regressor such
     as FrankMocap is not at hand."""
     hand, camera = bodies.hands[side], view.camera
@@ -48,6 +51,12 @@ def hand_from_pixels(bodies: Bodies, side: str, view: BatchView) -> Unknowns:
         Sighting(confidence, None, pixels, None, pinhole)
         for confidence, pixels in zip(view.confidence[side], view.pixels[side])
     ]
-    found = fit_hand(hand, bodies.keypoint_table(side), sightings, shape=np.zeros(hand.shape_size))
+    found = fit_hand(
+        hand,
+        bodies.keypoint_table(side),
+        sightings,
+        shape=np.zeros(hand.shape_size),
+        progress=lambda done, total: progress(done, total, f"the {side} hand by its keypoints, frames"),
+    )
     poses = [HandPose.from_vector(x) for x in found.poses]
     return bodies.unknowns_of(side, [hand.shaped()] * len(poses), poses)

@@ -26,6 +26,7 @@ from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
 from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
+from dexhot.progress import Report, unreported
 
 RENDER = ("image", "mask")
 PHYSICS = ("sliding", "penetration", "consistency", "oscillation")
@@ -38,22 +39,24 @@ def fit_handypriors(
     recipe: Recipe,
     hand: SkinnedHand,
     convention: str,
+    progress: Report = unreported,
 ) -> tuple[list[Scenes], ObjectSearch]:
     """Hand and object by frame, and what the object started from; starts and colours are the first camera's."""
     solver, side = recipe.solver, hand.side
     bodies = Bodies({side: hand}, model, convention)
     views = views_of(sights, [side], solver["pixels"])
     view, first = views[0], sights[0]
-    search = search_object(
-        bodies, view_of(first.recording, first.evidence, [side], solver["pixels"], ["object"]), solver
-    )
-    now = merged(search.unknowns, hand_start(bodies, side, view, coarse_hand(first.evidence, side)))
+    close = view_of(first.recording, first.evidence, [side], solver["pixels"], ["object"])
+    search = search_object(bodies, close, solver, progress)
+    now = merged(search.unknowns, hand_start(bodies, side, view, coarse_hand(first.evidence, side), progress))
     if "image" in recipe.terms:
         colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
         bodies = Bodies({side: hand}, colored, convention)
     rates = {"turn": solver["turn_rate"], "fingers": solver["finger_rate"], "place": solver["place_rate"]}
     if recipe.terms:  # without any it is the first estimate
-        now = adam(now, loss_of(bodies, terms_of(recipe, views), view.small), rates, solver["steps"]).unknowns
+        loss = loss_of(bodies, terms_of(recipe, views), view.small)
+        stage = "all frames together, steps"
+        now = adam(now, loss, rates, solver["steps"], progress=progress, stage=stage).unknowns
     last = BatchScene(bodies, now, view.small)
     return [{side: last.scene(t, side)} for t in range(len(view))], search
 

@@ -24,6 +24,7 @@ from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectSearch, search_object
 from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
+from dexhot.progress import Report, unreported
 
 LOCAL = ("local_contact", "collision")  # terms of the second step alone
 INDEPENDENT = ("smoothness", "centroid", "local_contact", "collision")  # terms that independent composition lacks
@@ -35,6 +36,7 @@ def fit_homan(
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
     convention: str,
+    progress: Report = unreported,
 ) -> tuple[list[Scenes], ObjectSearch]:
     """Hands and object by frame, and what the object started from; starts are those of the first camera."""
     solver = recipe.solver
@@ -43,11 +45,11 @@ def fit_homan(
     views = views_of(sights, sides, solver["pixels"])
     closes = views_of(sights, sides, solver["pixels"], ["object"])
     view, close = views[0], closes[0]
-    search = search_object(bodies, close, solver)
+    search = search_object(bodies, close, solver, progress)
     start = merged(search.unknowns)
     if solver["stand_in"]:
         start["object.scale"] = np.ones(1)
-    hands_seen = [hands_from(bodies, one, sight.evidence) for one, sight in zip(views, sights)]
+    hands_seen = [hands_from(bodies, one, sight.evidence, progress) for one, sight in zip(views, sights)]
     start |= hands_seen[0]
     seen = [first_pixels(bodies, one, sight.evidence, hand) for one, sight, hand in zip(views, sights, hands_seen)]
     rates = {
@@ -57,18 +59,23 @@ def fit_homan(
         "scale": solver["scale_rate"],
     }
     now = merged(start)
-    for steps, left_out in ((solver["coarse_steps"], LOCAL), (solver["fine_steps"], ())):
+    for steps, left_out, stage in (
+        (solver["coarse_steps"], LOCAL, "all frames together, steps"),
+        (solver["fine_steps"], (), "all frames together with contact, steps"),
+    ):
         terms = terms_of(recipe, bodies, views, closes, seen, left_out)
-        now = adam(now, loss_of(bodies, terms, close.small), rates, steps).unknowns
+        loss = loss_of(bodies, terms, close.small)
+        now = adam(now, loss, rates, steps, progress=progress, stage=stage).unknowns
     last = BatchScene(bodies, now, close.small)
     return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], search
 
 
-def hands_from(bodies: Bodies, view: BatchView, evidence: Evidence) -> Unknowns:
+def hands_from(bodies: Bodies, view: BatchView, evidence: Evidence, progress: Report = unreported) -> Unknowns:
     """The hands' first estimate by one camera, in its frame."""
     found: Unknowns = {}
     for side in bodies.hands:
-        found |= hand_start(bodies, side, view, coarse_hand(evidence, side)) | {f"{side}.scale": np.ones(1)}
+        start = hand_start(bodies, side, view, coarse_hand(evidence, side), progress)
+        found |= start | {f"{side}.scale": np.ones(1)}
     return found
 
 

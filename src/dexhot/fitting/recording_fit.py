@@ -23,14 +23,11 @@ from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.flips import TURN
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
+from dexhot.progress import Report, unreported
 
-Report = Callable[[int, int | None, str], object]
 HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
 BREAK = 100.0  # of the cost: what a leap is worth avoiding
 LEAP_SPEED = 3.0  # m/s from one frame to the next: people move an object at up to 2 m/s
-
-
-def _unreported(done: int, total: int | None, what: str) -> None: ...
 
 
 def fit_recording(
@@ -41,17 +38,16 @@ def fit_recording(
     hands: SkinnedHand | Sequence[SkinnedHand],
     table: KeypointTable | None = None,
     with_pose: bool = True,
-    progress: Report = _unreported,
+    progress: Report = unreported,
 ) -> RecordingFit:
     """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording, or to
     several of the same moments by calibrated cameras, with their evidence in the same order. Frames, stamps and what is
     fitted are then the first one's.
 
     `table`: the keypoints' convention, by default MediaPipe's. `with_pose` False: without the object poses of an
-    estimator; recipes without depth never use them. `progress`: called with the frames done, their
-    number (None: not countable) and the stage; by the tracker alone, the others solve all frames at once. Raises
-    ClipError where no frame shows enough of a hand, or where several recordings are not calibrated in one world or not
-    of the same moments.
+    estimator; recipes without depth never use them. `progress`: called with the frames or steps done, their number
+    (None: not countable) and the stage. Raises ClipError where no frame shows enough of a hand, or where several
+    recordings are not calibrated in one world or not of the same moments.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
     if recipe.method == "contact":
@@ -82,7 +78,7 @@ def fit_recording(
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
-    scenes, search = _descend(sights, model, recipe, hands, convention, with_pose)
+    scenes, search = _descend(sights, model, recipe, hands, convention, with_pose, progress)
     seconds = np.full(len(scenes), (time.thread_time() - began) / len(scenes))
     return fit_of(sights, asset, model, recipe, tables, scenes, seconds, search=search)
 
@@ -222,6 +218,7 @@ def _descend(
     hands: Sequence[SkinnedHand],
     convention: str,
     with_pose: bool,
+    progress: Report,
 ) -> tuple[list[Scenes], ObjectSearch | None]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
@@ -229,11 +226,11 @@ def _descend(
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 
-        return fit_tfhot(sights, model, recipe, hands[0], convention, with_pose), None
+        return fit_tfhot(sights, model, recipe, hands[0], convention, with_pose, progress), None
     if recipe.method == "homan":
         from dexhot.fitting.homan import fit_homan
 
-        return fit_homan(sights, model, recipe, hands, convention)
+        return fit_homan(sights, model, recipe, hands, convention, progress)
     from dexhot.fitting.handypriors import fit_handypriors
 
-    return fit_handypriors(sights, model, recipe, hands[0], convention)
+    return fit_handypriors(sights, model, recipe, hands[0], convention, progress)

@@ -34,6 +34,7 @@ from dexhot.fitting.views import RecordedView, recorded_views
 from dexhot.geometry import triangles
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, slerp
+from dexhot.progress import Report, unreported
 from dexhot.robots.coupling import Coupled
 from dexhot.robots.mjcf import VISUAL_GROUP
 from dexhot.robots.robot_hand import RobotHand, load_hand
@@ -123,6 +124,7 @@ def fit_robot_hand(
     model: ObjectModel,
     recipe: Recipe,
     motion: RobotMotion,
+    progress: Report = unreported,
 ) -> Evidence:
     """The evidence with the object's poses that were found; its provenance says whether they are ambiguous. Of several
     recordings of the same moments by calibrated cameras it is the first one's, from which the object starts.
@@ -145,7 +147,7 @@ def fit_robot_hand(
     view = views[0]
     bodies = Bodies({}, model, "", surfaces={SIDE: skin.surface})
     around = view_of(first.recording, first.evidence, [SIDE], solver["pixels"], ["object"])
-    search = search_object(bodies, around, solver)
+    search = search_object(bodies, around, solver, progress)
     now = merged(search.unknowns)
     if "image" in recipe.terms:
         colors = vertex_colors(BatchScene(bodies, now, view.small, fixed), view)
@@ -153,7 +155,8 @@ def fit_robot_hand(
     if recipe.terms:  # without any it is the start
         rates = {"turn": solver["turn_rate"], "place": solver["place_rate"]}
         loss = loss_of(bodies, terms_of(recipe, views), view.small, fixed)
-        now = adam(now, loss, rates, solver["steps"]).unknowns
+        stage = "all frames together, steps"
+        now = adam(now, loss, rates, solver["steps"], progress=progress, stage=stage).unknowns
     last = BatchScene(bodies, now, view.small)
     poses = [make_pose(last.origin(t), matrix_to_quat(last.rotation[t])) for t in range(len(view))]
     hand = Path(motion.hand).parent.name or motion.hand  # of a hand.yaml its folder's name: files hold no paths

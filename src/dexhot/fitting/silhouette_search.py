@@ -20,6 +20,7 @@ from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d, matrix_to_quat
+from dexhot.progress import Report, unreported
 
 BOX_ROUNDS = 10  # depth and place by turns, until they agree
 LEAST_PIXELS = 12  # of the window that a mask must cover to count
@@ -50,7 +51,9 @@ class ObjectSearch:
         }
 
 
-def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) -> ObjectSearch:
+def search_object(
+    bodies: Bodies, view: BatchView, settings: Mapping[str, Any], progress: Report = unreported
+) -> ObjectSearch:
     """The poses of the whole clip. Raises ClipError without any mask.
 
     Frames without a mask keep the pose of the frame before, those at the start of the first that has one.
@@ -71,7 +74,11 @@ def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) 
     behind = 1.0  # by which other rotations overlapped less before pruning left them out
     for k, t in enumerate(seen):
         here = view.frame(int(t))
-        now = _refined(alone, now, here, rates, settings["search_steps" if k == 0 else "follow_steps"])
+        if k == 0:
+            now = _refined(alone, now, here, rates, settings["search_steps"], progress)
+        else:
+            now = _refined(alone, now, here, rates, settings["follow_steps"])
+            progress(k, len(seen) - 1, "the object by its masks, frames")
         turns.append(now["object.turn"])
         places.append(now["object.place"])
         overlaps.append(overlap(BatchScene(alone, now, here.small), here))
@@ -101,7 +108,14 @@ def rival(bodies: Bodies, overlaps: np.ndarray, turns: np.ndarray) -> float:
     return float(overlaps[other].max()) if other.any() else 0.0
 
 
-def _refined(bodies: Bodies, start: Unknowns, view: BatchView, rates: Mapping[str, float], steps: int) -> Unknowns:
+def _refined(
+    bodies: Bodies,
+    start: Unknowns,
+    view: BatchView,
+    rates: Mapping[str, float],
+    steps: int,
+    progress: Report = unreported,
+) -> Unknowns:
     """After some steps on the silhouette's loss; candidates do not depend on each other."""
     term = Silhouette(view, WEIGHT)
 
@@ -109,7 +123,7 @@ def _refined(bodies: Bodies, start: Unknowns, view: BatchView, rates: Mapping[st
         scene = BatchScene(bodies, unknowns, view.small)
         return term.add(scene), scene.pull_back()
 
-    return adam(start, loss, rates, steps).unknowns
+    return adam(start, loss, rates, steps, progress=progress, stage="rotations of the object, steps").unknowns
 
 
 def overlap(scene: BatchScene, view: BatchView) -> np.ndarray:

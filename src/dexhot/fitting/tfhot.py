@@ -38,6 +38,7 @@ from dexhot.fitting.views import RecordedView, frames_by_all
 from dexhot.geometry.rotations import matrix_to_6d
 from dexhot.humans.skin import SkinnedHand
 from dexhot.humans.zones import contact_zones
+from dexhot.progress import Report, unreported
 
 COMPONENTS = 45  # of the pose: all angles
 
@@ -49,6 +50,7 @@ def fit_tfhot(
     hand: SkinnedHand,
     convention: str,
     with_pose: bool,
+    progress: Report = unreported,
 ) -> list[Scenes]:
     """Hand and object by frame; empty before both were first seen."""
     solver, side = recipe.solver, hand.side
@@ -63,9 +65,10 @@ def fit_tfhot(
         seen = _clouds(sights, (frame, *frame.others), views, side, expected, solver)
         visible = seen.confidence.sum() >= LEAST_SEEN and len(seen.hand_cloud) >= object_start.FEW
         if last is None and visible and len(seen.object_cloud) >= object_start.FEW:
-            last = _first(bodies, side, views, seen, frame, recipe)
+            last = _first(bodies, side, views, seen, frame, recipe, progress)
         elif last is not None:
             last = _next(bodies, side, views, seen, frame, recipe, last)
+            progress(t + 1, len(frames), "frames")
         scenes.append({} if last is None else {side: last.scene(0, side)})
     return scenes
 
@@ -98,7 +101,13 @@ def _clouds(
 
 
 def _first(
-    bodies: Bodies, side: str, views: Sequence[BatchView], seen: FrameView, frame: Frame, recipe: Recipe
+    bodies: Bodies,
+    side: str,
+    views: Sequence[BatchView],
+    seen: FrameView,
+    frame: Frame,
+    recipe: Recipe,
+    progress: Report,
 ) -> BatchScene:
     """The best of N hypotheses of the hand with the object fixed."""
     solver, hand, view = recipe.solver, bodies.hands[side], views[0]
@@ -119,7 +128,8 @@ def _first(
     middle = BatchScene(bodies, start, view.small, fixed).hand_vertices(side).mean(axis=1)
     start[f"{side}.place"] = seen.hand_cloud.mean(axis=0) - middle
     loss = loss_of(bodies, terms_of(recipe, bodies, side, views, None), view.small, fixed)
-    found = adam(start, loss, _rates(solver), solver["first_steps"]).unknowns
+    stage = "hypotheses of the hand, steps"
+    found = adam(start, loss, _rates(solver), solver["first_steps"], progress=progress, stage=stage).unknowns
     scene = BatchScene(bodies, found, view.small, fixed)
     joints = by_all(views, [[Joints2D(one, 1.0)] for one in views])
     best = int(np.argmin(sum(term.add(scene) for term in joints)))

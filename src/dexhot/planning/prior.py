@@ -11,8 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dexhot.control.onnx_file import check_sizes, onnx_files, open_onnx
-from dexhot.data.files import load
+from dexhot.control.onnx_file import check_sizes, load_card, onnx_files, open_onnx
 from dexhot.data.types import PriorCard, Reference
 from dexhot.errors import DexhotError
 from dexhot.objects.asset import ObjectAsset
@@ -107,7 +106,7 @@ def _chosen(path: str, hand: str) -> tuple[Path, PriorCard] | None:
     if path == "none" or (not path and not shipped.is_file()):
         return None
     network, card = prior_files(path or shipped)
-    fitted = load(card, PriorCard)
+    fitted = load_card(network, card, PriorCard)
     if fitted.joint_names == list(load_hand(hand).joint_names):
         return network, fitted
     if not path:

@@ -18,6 +18,7 @@ from dexhot.geometry.sdf_volume import CELLS, sdf_volume
 from dexhot.humans.skin import HandPose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
+from dexhot.progress import Report, unreported
 from dexhot.synthesis.motion import PhysicalMotion, make_physical, shape_of
 from dexhot.synthesis.noise import Level, MaskNoise, noise_level, noisy_color, noisy_depth, noisy_keypoints, noisy_poses
 from dexhot.synthesis.person import draw_person
@@ -58,7 +59,7 @@ def render(
     asset: ObjectAsset | None = None,
     options: Options | None = None,
     frames: int | None = None,
-    report: Callable[[float, float, str], None] = lambda done, total, what: None,
+    report: Report = unreported,
 ) -> tuple[Recording, Evidence, Truth]:
     """Render a clip; everything random comes from the seed and the clip's name.
 
@@ -163,7 +164,7 @@ def _draw(
     rate: float,
     speed: np.ndarray,
     random: dict[str, np.random.Generator],
-    report: Callable[[int], None],
+    report: Callable[[int], object],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Colour and depth with their noise, true labels, and the hands' vertices in the world."""
     shape = (len(chosen), camera.height, camera.width)

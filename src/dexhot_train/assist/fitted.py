@@ -2,7 +2,6 @@
 to the pictures; what the keypoint network makes of each picture is the visual feature. Kept in a folder, since pictures
 are dear."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
 from dexhot.perception.hand_landmarks import HandFeatures, next_crop
+from dexhot.progress import Report, unreported
 from dexhot.synthesis.clip import Options, render
 
 CLIPS: dict[
@@ -50,7 +50,7 @@ def clip_names(task: str, split: str) -> list[str]:
 
 
 def fitted_clip(
-    name: str, folder: Path, seed: int = 0, report: Callable[[float, float, str], None] = lambda done, total, what: None
+    name: str, folder: Path, seed: int = 0, report: Report = unreported
 ) -> tuple[HandObjectTrajectory, HandObjectTrajectory, np.ndarray]:
     """The fit of a rendered clip (right hand) and its truth, in the world, and visual features (T, F) at RATE; made
     once in `folder`.

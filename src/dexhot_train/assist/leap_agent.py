@@ -4,7 +4,7 @@ The agent begins with the correction that goes back to the reference's targets; 
 demonstrations (DAgger) what of the user's offset is the user's own and not an error, and what the reference lacks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dexhot.control.known_motion import observed_offsets
 from dexhot.control.policy import ResidualNetwork
 from dexhot.data.types import RATE, PolicyCard
 from dexhot.errors import DexhotError
+from dexhot.progress import Report
 from dexhot.robots.robot_hand import load_hand
 from dexhot.versions import versions
 from dexhot_train.assist.leap import LeapHands
@@ -74,7 +75,7 @@ def train_leap(
     folder: Path,
     command: str = "",
     threads: int = 1,
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> tuple[OffsetActor, dict[str, Any]]:
     """Train on the clips' demonstrations, or go on with what `folder` has; returns the actor and a summary. Raises
     DexhotError for another training's folder, FileFormatError for a damaged checkpoint."""

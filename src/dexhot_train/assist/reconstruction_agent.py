@@ -1,12 +1,13 @@
 """Training of experiment B's residual agent: PPO, no experts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from dexhot.progress import Report
 from dexhot_train.assist.reconstruction import Corrector, ReconstructedHands, Reconstruction, ReconstructionOptions
 from dexhot_train.assist.training import PPO_OPTIONS, run_ppo
 from dexhot_train.learners.folder import claim
@@ -31,7 +32,7 @@ def train_reconstruction(
     folder: Path,
     command: str = "",
     threads: int = 1,
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> Actor:
     """Train on fitted clips, or go on with what `folder` has. Raises DexhotError for another training's folder."""
     torch.set_num_threads(1)

@@ -5,7 +5,7 @@ correction is; PPO with the task's and the adversarial reward goes on from there
 PPO alone; the paper's baselines are settings too (hands.METHODS).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dexhot.errors import DexhotError
+from dexhot.progress import Report
 from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import METHODS, AssistedHands, AssistOptions
 from dexhot_train.assist.success import Agent
@@ -120,7 +121,7 @@ def train_agent(
     options: AssistTraining,
     folder: Path,
     command: str = "",
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> tuple[Actor, dict[str, Any]]:
     """Train on `experts`, or go on with what `folder` has; returns the actor and a summary.
 
@@ -143,9 +144,7 @@ def train_agent(
     return learner.actor, {"folder": str(folder), "corrections": corrections, "ppo": row}
 
 
-def run_ppo(
-    learner: PPO, folder: Path, iterations: int, progress: Callable[[int, int, str], object] | None
-) -> dict[str, float]:
+def run_ppo(learner: PPO, folder: Path, iterations: int, progress: Report | None) -> dict[str, float]:
     """PPO up to so many iterations in all, from the folder's checkpoint on; its last row of figures."""
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
@@ -190,7 +189,7 @@ def correct(
     options: DaggerOptions,
     seed: int,
     folder: Path,
-    progress: Callable[[int, int, str], object] | None,
+    progress: Report | None,
 ) -> dict[str, float]:
     """DAgger on `actor`, resumed from the folder's checkpoint; figures of the last round."""
     dagger = Dagger(hands, actor, options, seed)

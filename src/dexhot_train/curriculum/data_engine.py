@@ -8,7 +8,7 @@ attempt is a row of the ledger, and every demonstration a file, so a killed run 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from dexhot.planning.prior import unfitted
 from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials, TrialWorld
+from dexhot.progress import Report, unreported
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
@@ -123,7 +124,7 @@ def make_set(
     command: str = "",
     workers: int = 0,
     executor: str = "process",
-    progress: Callable[[int, int, str], object] = lambda done, total, line: None,
+    progress: Report = unreported,
 ) -> Ledger:
     """Make the demonstrations of a set, or those that are missing; returns its ledger.
 

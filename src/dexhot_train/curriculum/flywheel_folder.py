@@ -15,6 +15,7 @@ from dexhot_train.learners.folder import CONFIG, POLICY
 DIRECT, PRIOR, PATH, GIVEN = "direct", "prior", "path", "given"  # how a result was found
 WAYS = (DIRECT, PRIOR, PATH)  # of mining
 FRACTION = "fraction_"
+TASKS, GENERATOR = "tasks", "generator"  # folders
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class FlywheelFolder:
     @property
     def generator(self) -> Path | None:
         """The generator of its paths; None where no path was effective."""
-        path = self.folder / "generator" / "generator.npz"
+        path = generator_file(self.folder)
         return path if path.is_file() else None
 
     @property
@@ -69,6 +70,11 @@ def read_flywheel(folder: Path) -> FlywheelFolder:
         return FlywheelFolder(folder, len(options["sizes"]), ways, clips, str(config["command"]))
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileFormatError(f"{folder} is no folder of `dexhot train flywheel` ({e!r}).") from e
+
+
+def generator_file(folder: Path) -> Path:
+    """Of a flywheel's folder."""
+    return folder / GENERATOR / "generator.npz"
 
 
 def nested(names: Sequence[str], count: int, seed: int) -> list[str]:

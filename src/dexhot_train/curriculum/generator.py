@@ -6,7 +6,7 @@ one. A drawn parent is made real by changing the task itself as the model change
 out, the fit of fingers to the object first of all, stays.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_matrix, quat_to_rotvec, rotvec_to_quat
 from dexhot.metrics.task_scores import phases
+from dexhot.progress import Report
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot_train.curriculum.tasks import HomotopyTask, thicker, with_object
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
@@ -236,7 +237,7 @@ def train_generator(
     options: GeneratorOptions,
     folder: Path,
     command: str = "",
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> Generator:
     """Train on task vectors (N, D) and pairs (P, 2, D) of tasks and their parents, or go on with what `folder` has.
 

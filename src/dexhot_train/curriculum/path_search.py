@@ -19,6 +19,7 @@ from dexhot.data.files import load, replacing, save
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.metrics.task_scores import neighbours, task_difference, task_points
+from dexhot.progress import Report, unreported
 from dexhot.retargeting.retarget import RetargetOptions, retarget, with_profile
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
@@ -72,7 +73,7 @@ def search_paths(
     command: str = "",
     workers: int = 0,
     executor: str = "process",
-    progress: Callable[[int, int, str], object] = lambda done, total, line: None,
+    progress: Report = unreported,
     generator: Path | None = None,
     hand: str = "leap_right",
 ) -> Ledger:

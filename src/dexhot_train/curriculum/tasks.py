@@ -78,10 +78,14 @@ def _shorter(r: Reference, factor: float) -> Reference:
     """The object rises by `factor` of its height, at least LEAST, and the hand with it."""
     rise = r.object_pose[:, 2] - r.object_pose[0, 2]
     factor = max(factor, min(1.0, LEAST / max(rise.max(), 1e-9)))
-    by = (1.0 - factor) * rise
+    return _raised(r, -(1.0 - factor) * rise)
+
+
+def _raised(r: Reference, by: np.ndarray | float) -> Reference:
+    """Hand and object `by` (T,) m higher."""
     pose, q, target = r.object_pose.copy(), r.q.copy(), r.target.copy()
     for z in (pose[:, 2], q[:, 2], target[:, 2]):
-        z -= by
+        z += by
     return replace(r, object_pose=pose, q=q, target=target)
 
 
@@ -96,8 +100,4 @@ def thicker(task: HomotopyTask, factor: float) -> HomotopyTask:
         return task
     thick = with_object(task, factors, 1.0)
     gain = lowest(r.object_pose[0], asset.corners) - lowest(r.object_pose[0], thick.setup.asset.corners)
-    pose, q, target = r.object_pose.copy(), r.q.copy(), r.target.copy()
-    pose[:, 2] += gain
-    q[:, 2] += gain
-    target[:, 2] += gain
-    return replace(thick, reference=replace(thick.reference, object_pose=pose, q=q, target=target))
+    return replace(thick, reference=_raised(thick.reference, gain))

@@ -60,7 +60,7 @@ class VariedClip:
     drawn: dict[str, object] | None = None  # what was drawn, for the ledger
 
 
-def clips_named(names: Sequence[str]) -> list[str]:
+def training_clips(names: Sequence[str]) -> list[str]:
     """Names of clips, with a dataset's name ("grab", "parametric", "grab-full") for its train split, or for all its
     clips where it has no splits ("dexycb"). Raises DexhotError where that is no clip."""
     found = [clip for name in names for clip in _train_split(name)]

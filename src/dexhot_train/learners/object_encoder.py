@@ -4,7 +4,7 @@ A PointNet and a decoder of three layers, trained on the chamfer distance of a c
 stretches the clouds' axes anew, as the data engine's variations do, so that a feature of an unseen size is no surprise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.encoder import OBJECT_FEATURE, POINTS, SCALE, ObjectEncoder, object_cloud
 from dexhot.objects.library import load_object
 from dexhot.objects.shapes import SHAPES, random_shape, shape_asset
+from dexhot.progress import Report
 from dexhot.versions import versions
 from dexhot_train.terms import carried_terms
 
@@ -90,7 +91,7 @@ def train_encoder(
     assets: Sequence[ObjectAsset],
     options: EncoderOptions,
     command: str = "",
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> ObjectEncoder:
     """The encoder; its provenance has the chamfer distances (mm) on the objects that were trained on and on those that
     were held out, and of the mean cloud in place of these. The same seed gives the same encoder on one machine."""

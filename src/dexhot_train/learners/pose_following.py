@@ -10,7 +10,6 @@ stands in its place. It gets the dense reward, the better of the two.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from dexhot.data.files import jsonable, write_text
+from dexhot.progress import Report
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
@@ -61,7 +61,7 @@ def train_pickup(
     command: str = "",
     threads: int = 1,
     episodes: int = 100,
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> dict[str, Any]:
     """Train, or go on with what `folder` has; then try the mean policy in `episodes` held-out starts. A summary, which
     result.json has too.

@@ -5,7 +5,7 @@ scores.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from dexhot.control.policy import encoder_file
 from dexhot.data.files import replacing
 from dexhot.objects.encoder import file_hash, load_encoder
+from dexhot.progress import Report
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.discriminator import expert_pairs
@@ -60,7 +61,7 @@ def train_tracker(
     folder: Path,
     command: str = "",
     threads: int = 1,
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
     encoder: Path | None = None,
 ) -> tuple[PPO, dict[str, Any]]:
     """Train, or go on with what `folder` has; returns the learner and a summary. encoder: file of the object encoder,

@@ -1,10 +1,10 @@
 """A training in its folder (folder.py): it goes on from the checkpoint, and leaves one (saving.py)."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dexhot.progress import Report
 from dexhot_train.learners.checkpoint import load_checkpoint
 from dexhot_train.learners.folder import CHECKPOINT, kept_rows, recorded, took
 from dexhot_train.learners.ppo import PPO
@@ -17,7 +17,7 @@ def train_in_folder(
     folder: Path,
     save_every: int,
     shown: tuple[str, ...],
-    progress: Callable[[int, int, str], object] | None = None,
+    progress: Report | None = None,
 ) -> dict[str, Any]:
     """Train until `iterations` are done in all; a summary. `shown`: figures of a row for the progress line.
 

@@ -27,7 +27,7 @@ from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials, TrialWorld
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import Setup, load_setup
-from dexhot_train.curriculum.variations import clips_named, require_training
+from dexhot_train.curriculum.variations import require_training, training_clips
 from dexhot_train.mining.executor import Run
 from dexhot_train.terms import parent_of
 
@@ -78,7 +78,7 @@ def clips_for(options: TryOptions) -> list[str]:
     among them. Raises DexhotError for unknown data, or a folder without references and demonstrations."""
     if options.data not in DATA:
         raise DexhotError(f"no training data {options.data!r}; one of {', '.join(DATA)}.")
-    names = clips_named([options.data])
+    names = training_clips([options.data])
     for folder in options.sets:
         found = [str(path) for path in sorted(Path(folder).glob("*.npz")) if kind_of(path) in KINDS]
         if not found:

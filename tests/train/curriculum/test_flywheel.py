@@ -18,18 +18,17 @@ from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot.rollouts.floating import floating_simulator  # noqa: E402
 from dexhot.simulation.setup import load_setup  # noqa: E402
-from dexhot_train.curriculum import flywheel  # noqa: E402
-from dexhot_train.curriculum.flywheel import (  # noqa: E402
+from dexhot_train.curriculum import flywheel, flywheel_mining, flywheel_training  # noqa: E402
+from dexhot_train.curriculum.flywheel import draw_tasks, run_flywheel  # noqa: E402
+from dexhot_train.curriculum.flywheel_folder import DIRECT, PATH, PRIOR, nested, read_flywheel  # noqa: E402
+from dexhot_train.curriculum.flywheel_mining import (  # noqa: E402
     FlywheelJob,
-    FlywheelOptions,
-    curated,
     demonstration_return,
-    draw_tasks,
     mine_task,
     prior_actions,
-    run_flywheel,
 )
-from dexhot_train.curriculum.flywheel_folder import DIRECT, PATH, PRIOR, nested, read_flywheel  # noqa: E402
+from dexhot_train.curriculum.flywheel_run import FlywheelOptions  # noqa: E402
+from dexhot_train.curriculum.flywheel_training import curated  # noqa: E402
 from dexhot_train.curriculum.generator import GeneratorOptions  # noqa: E402
 from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult  # noqa: E402
 from dexhot_train.curriculum.ledger import Ledger, figures  # noqa: E402
@@ -77,9 +76,9 @@ def ways(monkeypatch, lift_reference, lift_setup):
         calls.append((task.reference.name, [p.reference.name for p in parents]))
         return TaskResult(good, 0.1, True, 20, tuple(p.reference.name for p in parents))
 
-    monkeypatch.setattr(flywheel, "optimise", optimised)
-    monkeypatch.setattr(flywheel, "along", along)
-    monkeypatch.setattr(flywheel, "prior_actions", lambda task, controller: good)
+    monkeypatch.setattr(flywheel_mining, "optimise", optimised)
+    monkeypatch.setattr(flywheel_mining, "along", along)
+    monkeypatch.setattr(flywheel_mining, "prior_actions", lambda task, controller: good)
     return calls
 
 
@@ -110,9 +109,9 @@ def test_later_stages_mine_with_the_prior_and_along_paths_and_keep_the_best(ways
 
 
 def test_a_strict_success_is_kept_before_a_lower_error(ways, clips, tmp_path, monkeypatch):
-    good = flywheel._results(FlywheelJob(clips[0], 1, tmp_path, TINY))[DIRECT]
+    good = flywheel_mining._results(FlywheelJob(clips[0], 1, tmp_path, TINY))[DIRECT]
     found = {DIRECT: replace(good, error=0.3), PATH: replace(good, error=0.1, strict=False)}
-    monkeypatch.setattr(flywheel, "_results", lambda job: found)
+    monkeypatch.setattr(flywheel_mining, "_results", lambda job: found)
     assert mine_task(FlywheelJob(clips[0], 2, tmp_path, TINY))["by"] == DIRECT
 
 
@@ -120,7 +119,7 @@ def test_a_task_that_cannot_be_simulated_is_refused(monkeypatch, clips, tmp_path
     def refuse(job):
         raise DexhotError("not at rest")
 
-    monkeypatch.setattr(flywheel, "_results", refuse)
+    monkeypatch.setattr(flywheel_mining, "_results", refuse)
     assert mine_task(FlywheelJob(clips[0], 1, tmp_path, TINY))["verdict"] == "refused"
 
 
@@ -146,15 +145,15 @@ def test_only_demonstrations_above_a_reward_supervise(ways, clips, tmp_path):
 @pytest.mark.timeout(600)
 def test_three_stages_end_with_a_controller_and_a_stopped_run_goes_on(ways, clips, tmp_path, monkeypatch):
     out = tmp_path / "wheel"
-    whole_mine = flywheel._mine
+    whole_mine = flywheel.mine
 
-    def killed(jobs, *args):
-        if jobs[0].stage == 2:
+    def killed(run, tasks, stage, *rest):
+        if stage == 2:
             raise KeyboardInterrupt
-        whole_mine(jobs, *args)
+        whole_mine(run, tasks, stage, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(flywheel, "_mine", killed)
+        patch.setattr(flywheel, "mine", killed)
         run_flywheel(clips, TINY, out, workers=1)
     tasks = json.loads((out / "stage2" / "tasks.json").read_text())
     before = len(ways)
@@ -188,7 +187,7 @@ def test_fewer_demonstrations_are_among_more_and_the_same_on_every_machine():
 def test_the_last_stage_is_trained_again_on_fractions_of_its_demonstrations(
     ways, clips, engine_set, tmp_path, monkeypatch
 ):
-    trained, train = [], flywheel.train_tracker
+    trained, train = [], flywheel_training.train_tracker
 
     def seen(own, how, folder, *rest):
         trained.append((folder.name, sorted(clip.name for clip in own if clip.demonstration), len(own)))
@@ -198,7 +197,7 @@ def test_the_last_stage_is_trained_again_on_fractions_of_its_demonstrations(
     run_flywheel(clips, one, out, workers=1, demonstrations=given)
     before = read_flywheel(out)
     assert before.fractions == {} and before.policy and len(ways) == 1
-    monkeypatch.setattr(flywheel, "train_tracker", seen)
+    monkeypatch.setattr(flywheel_training, "train_tracker", seen)
     told = run_flywheel(clips, one, out, workers=1, demonstrations=given, fractions=(0.7, 0.0, 1.0))
     none, most = told["fractions"]  # 1 is the last stage itself
     assert [name for name, *_ in trained] == ["controller", "fraction_0", "fraction_0.7"] and len(ways) == 1
@@ -243,8 +242,8 @@ def test_the_demonstrations_of_a_stage_are_imitated_in_its_training(ways, clips,
     assert FlywheelOptions().tracker.ppo.imitation > 0, "eq. 4 is on unless it is turned off"
     learner = replace(TINY.tracker.ppo, imitation=FlywheelOptions().tracker.ppo.imitation)
     imitating = replace(TINY, tracker=replace(TINY.tracker, ppo=learner))
-    train = flywheel._train
-    monkeypatch.setattr(flywheel, "_train", lambda *args: pytest.fail("enough") if args[5] == 2 else train(*args))
+    train = flywheel.train_stage
+    monkeypatch.setattr(flywheel, "train_stage", lambda *args: pytest.fail("enough") if args[1] == 2 else train(*args))
     with pytest.raises(pytest.fail.Exception):
         run_flywheel(clips, imitating, tmp_path / "wheel", workers=1)
     curve = (tmp_path / "wheel" / "stage1" / "controller" / "curve.jsonl").read_text().splitlines()
@@ -274,13 +273,13 @@ def engine_set(lift_reference, lift_setup, clips, tmp_path) -> Path:
 
 
 def test_a_set_of_the_data_engine_is_what_the_first_stage_mined_already(ways, clips, engine_set, tmp_path, monkeypatch):
-    trained, train = [], flywheel._train
+    trained, train = [], flywheel.train_stage
 
-    def seen(clips, drawn, taught, options, folder, stage, *rest):
+    def seen(run, stage, clips, drawn, taught):
         trained.append([Path(clip).name for clip in drawn if clip in taught])
-        return train(clips, drawn, taught, options, folder, stage, *rest)
+        return train(run, stage, clips, drawn, taught)
 
-    monkeypatch.setattr(flywheel, "_train", seen)
+    monkeypatch.setattr(flywheel, "train_stage", seen)
     files = sorted(engine_set.glob("*.npz"))
     one = replace(TINY, sizes=(1,))
     told = run_flywheel(clips, one, tmp_path / "wheel", workers=1, demonstrations=files)

@@ -19,11 +19,11 @@ from dexhot_train.curriculum.variations import (
     CLIP,
     KINDS,
     Variation,
-    clips_named,
     make,
     of_parent,
     parent_clip,
     require_training,
+    training_clips,
     warped_time,
 )
 
@@ -178,14 +178,14 @@ def test_a_clip_that_cannot_be_generated_is_refused(name):
 
 
 def test_sets_of_clips_have_names():
-    generated = clips_named(["parametric"])
+    generated = training_clips(["parametric"])
     assert BOX in generated and len(generated) > 20
-    assert clips_named(["grab/duck_lift", "parametric", BOX]) == ["grab/duck_lift", *generated]
+    assert training_clips(["grab/duck_lift", "parametric", BOX]) == ["grab/duck_lift", *generated]
 
 
 def test_a_dataset_without_splits_is_all_for_training(cache, lift, monkeypatch):
     for name in ("b-mirrored", "a"):
         save(replace(lift[0], name=f"dexycb/{name}"), cache / "trajectories" / "dexycb" / f"{name}.npz")
-    assert clips_named(["dexycb"]) == ["dexycb/a", "dexycb/b-mirrored"]
+    assert training_clips(["dexycb"]) == ["dexycb/a", "dexycb/b-mirrored"]
     monkeypatch.setattr(variations, "splits", lambda dataset: {"train": ["a"], "test": ["b-mirrored"]})
-    assert clips_named(["dexycb"]) == ["dexycb/a"]
+    assert training_clips(["dexycb"]) == ["dexycb/a"]

@@ -56,7 +56,7 @@ def run(args: Demonstrations) -> None:
     from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.curriculum.data_engine import EngineOptions, make_set
     from dexhot_train.curriculum.ledger import by_kind, page
-    from dexhot_train.curriculum.variations import clips_named
+    from dexhot_train.curriculum.variations import training_clips
 
     at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
     if not args.kinds:
@@ -72,7 +72,9 @@ def run(args: Demonstrations) -> None:
     ]
     command = " ".join([*words, *(("--kinds", *args.kinds) if args.kinds != Demonstrations.kinds else ())])
     with progress("demonstrations", counted=True) as job:
-        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, job.says())
+        ledger = make_set(
+            training_clips(args.clips), options, args.out, command, args.workers, args.executor, job.says()
+        )
     written = page(args.out, f"Demonstrations in {args.out.name}")
     show_ledger(ledger.rows, written)
     if args.json:

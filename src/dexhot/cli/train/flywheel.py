@@ -67,12 +67,13 @@ def run(args: Flywheel) -> None:
     from dexhot.errors import MissingExtraError
 
     try:
-        from dexhot_train.curriculum.flywheel import FlywheelOptions, run_flywheel
+        from dexhot_train.curriculum.flywheel import run_flywheel
     except ImportError as e:
         raise MissingExtraError("training a controller", "train") from e
+    from dexhot_train.curriculum.flywheel_run import FlywheelOptions
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
-    from dexhot_train.curriculum.variations import clips_named
+    from dexhot_train.curriculum.variations import training_clips
     from dexhot_train.learners.tracker import TrackerOptions
     from dexhot_train.task.backends import without_gpu
 
@@ -94,7 +95,7 @@ def run(args: Flywheel) -> None:
     clips, demonstrations = _in_folders(args.clips)
     if slow := without_gpu(args.backend):
         console.print(slow, soft_wrap=True, highlight=False)
-    given, command = (clips_named(clips), options, args.out), " ".join(words)
+    given, command = (training_clips(clips), options, args.out), " ".join(words)
     told = run_flywheel(*given, command, workers, args.executor, say, demonstrations, args.last_fractions)
     for stage in told["stages"]:
         summary(f"stage {stage['stage']}", {name: value for name, value in stage.items() if name != "stage"})

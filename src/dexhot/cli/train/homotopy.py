@@ -58,7 +58,7 @@ def run(args: Homotopy) -> int:
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
     from dexhot_train.curriculum.path_search import path_figures, search_paths
-    from dexhot_train.curriculum.variations import clips_named
+    from dexhot_train.curriculum.variations import training_clips
 
     at_least(0, seed=args.seed, workers=args.workers)
     at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours, grasps=args.grasps)
@@ -75,7 +75,7 @@ def run(args: Homotopy) -> int:
     if args.generator and not args.generator.is_file():
         raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
-        clips = clips_named(args.clips)
+        clips = training_clips(args.clips)
         where = args.workers, args.executor, job.says(), args.generator, args.hand
         ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:

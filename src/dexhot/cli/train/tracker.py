@@ -63,7 +63,7 @@ def run(args: Tracker) -> None:
     from dexhot.control.observation import LAYOUTS
     from dexhot.errors import DexhotError
     from dexhot.progress import progress, track
-    from dexhot_train.curriculum.variations import clips_named, require_training
+    from dexhot_train.curriculum.variations import require_training, training_clips
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.backends import without_gpu
     from dexhot_train.task.clips import load_task_clip
@@ -77,7 +77,7 @@ def run(args: Tracker) -> None:
             "--layout encoded and --encoder FILE belong together; `dexhot train object-encoder` makes it."
         )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
-    names = track(clips_named(args.clips), "reading clips")
+    names = track(training_clips(args.clips), "reading clips")
     clips = [load_task_clip(name, args.profile, args.hand) for name in names]
     for clip in clips:
         require_training(clip.name, clip.reference)

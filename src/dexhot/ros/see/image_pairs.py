@@ -20,6 +20,8 @@ from dexhot.ros.see.stamped import StampedHistory
 
 KEPT = 8  # images that wait for their counterpart
 UNPAIRED = 5  # images in a row without a counterpart before it is reported
+START_UP = 10.0  # s in which a camera's node that nobody has heard of yet may still be coming up
+NO_DRIVER = ": no node publishes it, the camera's driver is not running"
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,20 @@ class ImagePairs:
         self.camera: Intrinsics | None = None
         self.color_camera: Intrinsics | None = None  # where colour is asked for; the same, as depth is aligned to it
         self.began = time.monotonic()
+        self.offered: dict[str, float] = {}  # kind -> monotonic time at which it was first seen to have a publisher
         self.arrived: dict[str, float] = {}  # kind -> monotonic time of the last message
+        self.early: tuple[Header, np.ndarray, np.ndarray | None] | None = None  # the first pair, before any camera info
         self.colors: StampedHistory[np.ndarray] = StampedHistory(KEPT)
         self.depths: StampedHistory[tuple[Header, np.ndarray]] = StampedHistory(KEPT)
         self.unpaired, self.gap = 0, 0.0
 
     def on_info(self, message: CameraInfo) -> None:
         self.arrived["camera info"] = time.monotonic()
+        early, self.early = self.early, None
         self.camera = None  # until it is known to be right
         self.camera = read_camera_info(message)
+        if early is not None:
+            self.pair(*early)
 
     def on_color_info(self, message: CameraInfo) -> None:
         self.color_camera = read_camera_info(message)
@@ -116,9 +123,12 @@ class ImagePairs:
         return None
 
     def pair(self, header: Header, depth: np.ndarray, color: np.ndarray | None) -> None:
-        """Pass a pair on, once the camera is known to be of its size."""
+        """Pass a pair on, once the camera is known to be of its size. The first one waits for the camera info, which
+        drivers publish after the image: a prompt is of that image."""
         self.unpaired = 0
         if self.camera is None:
+            if "camera info" not in self.arrived and self.early is None:
+                self.early = header, depth, color
             return
         if self.color_camera not in (None, self.camera):
             raise RefusedError("the camera infos of colour and depth differ: depth must be aligned to colour.")
@@ -133,11 +143,18 @@ class ImagePairs:
         age = self.node.now() - stamp
         self.found(ImagePair(stamp, header, color, depth, self.camera, time.monotonic(), age))
 
-    def ended(self, topic: str) -> str:
-        """What to add about a silent topic that has no publisher."""
-        if self.node.count_publishers(self.node.full(topic)):
-            return ""
-        return ": no node publishes it, the camera's driver is not running"
+    def published(self, topic: str) -> bool:
+        """Whether some node publishes it."""
+        return bool(self.node.count_publishers(self.node.full(topic)))
+
+    def missing(self, kind: str, silence: float, now: float) -> str:
+        """What to say of a topic of which nothing has arrived yet: a camera that is coming up is no problem."""
+        topic = self.topics[kind]
+        if self.published(topic):
+            late = now - self.offered.setdefault(kind, now) > silence
+            return f"no {kind} has arrived on {topic}" if late else ""
+        late = now - self.began > max(silence, START_UP)
+        return f"no {kind} has arrived on {topic}{NO_DRIVER}" if late else ""
 
     def problem(self, silence: float) -> str:
         """Why there are no pairs; "" if there are. `silence`: timeout of each topic, s."""
@@ -146,10 +163,11 @@ class ImagePairs:
         for kind in wanted:
             topic = self.topics[kind]
             last = self.arrived.get(kind)
-            if last is None and now - self.began > silence:
-                return f"no {kind} has arrived on {topic}{self.ended(topic)}"
-            if last is not None and now - last > silence:
-                return f"no {kind} on {topic} for {now - last:.1f} s{self.ended(topic)}"
+            if last is None:
+                if missing := self.missing(kind, silence, now):
+                    return missing
+            elif now - last > silence:
+                return f"no {kind} on {topic} for {now - last:.1f} s{'' if self.published(topic) else NO_DRIVER}"
         if "camera info" in self.arrived and self.camera is None:
             return self.node.refusals.why(self.topics["camera info"]) or "the camera info is invalid"
         if self.unpaired > UNPAIRED:

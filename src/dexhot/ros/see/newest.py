@@ -1,4 +1,7 @@
-"""Work on the newest item, in a thread of the node's own: one that comes before the last was begun replaces it."""
+"""Work on the newest item, in a thread of the node's own: one that comes before the last was begun replaces it.
+
+Only the first item is never replaced: a prompt is of the first image.
+"""
 
 import threading
 from collections.abc import Callable
@@ -19,6 +22,7 @@ class Newest(Generic[T]):
         """worker(stopped) is called in the thread, for what works on an item. The thread may outlive `stop`: once
         `stopped` is set, nothing may be published."""
         self.waiting: T | None = None
+        self.begun = False
         self.skipped = 0  # items that a newer one replaced
         self.failure: Exception | None = None
         self._wake, self._stopped = threading.Condition(), threading.Event()
@@ -29,7 +33,8 @@ class Newest(Generic[T]):
         """The newest item."""
         with self._wake:
             self.skipped += self.waiting is not None
-            self.waiting = item
+            if self.begun or self.waiting is None:
+                self.waiting = item
             self._wake.notify()
 
     def stop(self) -> None:
@@ -50,7 +55,7 @@ class Newest(Generic[T]):
             while True:
                 with self._wake:
                     self._wake.wait_for(lambda: self._stopped.is_set() or self.waiting is not None)
-                    item, self.waiting = self.waiting, None
+                    item, self.waiting, self.begun = self.waiting, None, True
                 if self._stopped.is_set() or item is None:
                     return
                 work(item)

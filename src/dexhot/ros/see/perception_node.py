@@ -34,6 +34,7 @@ from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.frames import FrameTree
 from dexhot.ros.core.refusals import RefusedError
+from dexhot.ros.core.repeated import RepeatedWarning
 from dexhot.ros.see.camera_messages import image, keypoint_cloud
 from dexhot.ros.see.image_pairs import ImagePair, ImagePairs
 from dexhot.ros.see.newest import Newest
@@ -42,6 +43,7 @@ from dexhot.ros.see.stamped import StampedHistory
 NEAR = 1.2 / RATE  # s between an image and the joint states that it is drawn with
 SIDES = {"none": (), "right": ("right",), "left": ("left",), "both": ("right", "left")}
 AGAIN = 10.0  # s between log entries about a camera that stays silent
+REPEATED = 5.0  # s between those about an object that is seen and lost by turns
 NOTHING = "no image has been looked at yet"
 
 
@@ -111,7 +113,7 @@ class PerceptionNode(DexhotNode):
         self.unseen = self.beside = ""
         named = [self.asset.name] if self.asset is not None else []
         self.found = dict.fromkeys([*(f"{side} hand" for side in self.sides), *named], 0)  # images that show each
-        self.logged = time.monotonic()
+        self.unseen_again = RepeatedWarning(lambda text: self.get_logger().warning(text), REPEATED)
         self.newest: Newest[ImagePair] = Newest("perception", self.worker)
 
     def stop(self) -> None:
@@ -250,8 +252,8 @@ class PerceptionNode(DexhotNode):
         if why:
             self.warnings["unseen"] = why
         changed = bool(why) != bool(before) or (before == NOTHING and why != before)
-        if why and (changed or (silent and time.monotonic() - self.logged > AGAIN)):
-            self.get_logger().warning(why)
-            self.logged = time.monotonic()
+        if why and (changed or (silent and time.monotonic() - self.unseen_again.last > AGAIN)):
+            self.unseen_again(why)
+        self.unseen_again.catch_up()
         if changed:
             self.publish_diagnostics()

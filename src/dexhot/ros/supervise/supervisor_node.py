@@ -8,9 +8,9 @@ timeout, no reset is accepted. A reset activates the nodes with a fault; when al
 is left.
 
 Stop requests (stop, estop, estop_input) are accepted in every state of the lifecycle and of the safety machine, from
-any
-node; start and reset only while the node is active. An error in one of our own callbacks leads to the state `fault`;
-monitoring continues. The last published state remains valid when the node is deactivated, and a fault outlasts that.
+any node; start and reset only while the node is active. An error in one of our own callbacks leads to the state
+`fault`; monitoring continues. The last published state remains valid when the node is deactivated, and a fault outlasts
+that.
 
 /safety/state is its heartbeat: drivers hold when it is silent for `supervisor_timeout`, and so does a supervisor that
 detects that it was silent for that long.
@@ -89,9 +89,8 @@ class SupervisorNode(DexhotNode):
         self.error = ""  # the last error in one of our callbacks
         self.publisher: Publisher | None = None  # from the first configure to the end: its latched state stays valid
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        for topic, qos in product(
-            self.buttons.topics, ("latched", "sensor")
-        ):  # latched before our start, and best-effort publishers
+        qualities = "latched", "sensor"  # what was latched before our start; best-effort publishers
+        for topic, qos in product(self.buttons.topics, qualities):
             heard = partial(self.hear, topic, partial(self.on_estop, topic=topic))
             self.create_subscription(Bool, topic, heard, subscribe_profile(qos), event_callbacks=quiet)
         for name, decide in (
