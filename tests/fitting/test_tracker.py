@@ -97,6 +97,21 @@ def test_a_hidden_object_is_carried_by_the_hand(clip):
     assert not hidden.tracked[-1].object_seen
 
 
+@pytest.mark.parametrize("smooth", [0, 10])
+def test_a_hidden_hand_is_carried_by_what_it_holds(clip, smooth):
+    """No keypoints and no mask of it for the last frames, in which it moves on with the object."""
+    recording, evidence, points = clip
+    labels, seen = evidence.labels.copy(), evidence.keypoints["right"].copy()
+    labels[10:][labels[10:] == LABELS["right"]] = 0
+    seen[10:, :, 3:5], seen[10:, :, 5] = np.nan, 0.0
+    blind = replace(evidence, labels=labels, keypoints={"right": seen})
+    recipe = RECIPE.changed([f"solver.smooth={smooth}"])
+    hidden = fit_recording(recording, blind, ASSET, recipe, HAND, with_pose=False)
+    moved = np.linalg.norm(points[-1] - points[9], axis=1).mean()
+    off = np.linalg.norm(hidden.trajectory.hands["right"].keypoints[-1] - points[-1], axis=1).mean()
+    assert off < 0.4 * moved and not hidden.tracked[-1].hand_seen
+
+
 def test_a_jump_is_noticed_and_taken_up_again(clip):
     """The object turned by 90 degrees about the view from one frame to the next, far from any candidate."""
     recording, evidence, _ = clip

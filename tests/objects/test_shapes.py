@@ -7,7 +7,7 @@ import yaml
 from dexhot.errors import NotFoundError
 from dexhot.geometry.meshes import volume
 from dexhot.geometry.poses import make_pose
-from dexhot.geometry.rotations import rotvec_to_quat
+from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 from dexhot.metrics.add_s import add_s
 from dexhot.objects.shapes import FOOT, SHAPES, Shape, named_shape, random_shape, shape_asset
 from dexhot.paths import physics_file
@@ -77,6 +77,14 @@ def test_the_turns_that_leave_a_shape_as_it_is(shape, kind, flips):
     for q in asset.symmetry.rotations:
         turned, still = make_pose(np.zeros(3), q), make_pose(np.zeros(3), [1.0, 0, 0, 0])
         assert add_s(asset, turned[None], still[None])[0] < 0.003
+
+
+@pytest.mark.parametrize(("size", "turns"), [((0.05, 0.07, 0.1), 4), ((0.06, 0.03, 0.03), 8), ((0.04, 0.04, 0.04), 24)])
+def test_a_box_with_equal_sides_has_quarter_turns(size, turns):
+    box = shape_asset(Shape("box", size))
+    assert len(box.symmetry.rotations) == turns and box.symmetry.rotations[0] == [1.0, 0.0, 0.0, 0.0]
+    for q in box.symmetry.rotations:
+        assert np.abs(box.vertices @ quat_to_matrix(q).T).max(axis=0) == pytest.approx(np.array(size) / 2)
 
 
 def test_a_composite_is_not_turned_over():

@@ -35,6 +35,28 @@ def test_a_fast_hand_is_followed_from_the_first_image_on_and_out_of_rest(rate, r
     assert np.isfinite(found).all() and np.abs(found - boxes).max() == 0.0
 
 
+def test_a_mask_that_has_the_forearm_now_and_then_does_not_lose_the_hand():
+    """The keypoints' boxes move steadily; those of the mask, which are the detections, jump by half of their size."""
+    rows = as_detections(TRUE)
+    for t in (20, 21, 22):
+        rows[t][0, 2:4] += [160.0, 140.0]
+    found = track_boxes(TIME, {"right": rows}, ("right",), {"right": [box[None] for box in TRUE]})["right"]
+    assert (found == np.concatenate(rows)[:, :4]).all()
+    assert (one_track(TIME, rows) != found).any()
+
+
+@pytest.mark.parametrize("pixels, kept", [(120.0, True), (600.0, False)])
+def test_after_a_gap_a_hand_goes_on_where_it_can_have_moved(pixels, kept):
+    """Away from where it was heading, after 0.3 s."""
+    boxes = TRUE.copy()
+    boxes[25:] -= pixels
+    rows = [NONE if 16 <= t < 25 else row for t, row in enumerate(as_detections(boxes))]
+    rows[0][0, 4] = 2.0  # the surest
+    found = one_track(TIME, rows)
+    assert np.isfinite(found[25:33]).all() == kept
+    assert not kept or (found[25:] == boxes[25:]).all()
+
+
 def test_a_long_gap_stays_unknown():
     time = TIME * 3.0 * BRIDGED
     found = one_track(time, [rows if t < 5 or t > 30 else NONE for t, rows in enumerate(detected())])

@@ -27,7 +27,7 @@ from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.perception import estimators
 from dexhot.perception.boxed_hands import BoxedHands
 from dexhot.perception.followed_masks import KnownMasks
-from dexhot.perception.hand_landmarks import LandmarkHands, _distinct, next_crop
+from dexhot.perception.hand_landmarks import Crop, LandmarkHands, _distinct, next_crop
 from dexhot.perception.hand_meshes import KeypointMesh, MeshRows, as_kept
 from dexhot.perception.object_track import RETRY, object_track
 from dexhot.perception.perceive import perceive
@@ -207,9 +207,11 @@ def test_hands_in_boxes_follow_themselves_and_start_anew():
 class TurnedHand(LandmarkHands):
     """The embedded tracker without its networks: a hand at `at`, seen best in crops turned by `angle`; no palms."""
 
+    palms_in = 0.0  # px, side of the largest square in which palms are found
+
     def __init__(self, at, angle):
         self.at, self.angle, self.count, self.number = np.array(at), angle, 2, 0
-        self.tracks, self.boxes, self.crops = [], {}, []
+        self.tracks, self.boxes, self.crops, self.last, self.palms = [], {}, [], None, []
 
     def look(self, color, where):
         self.crops.append(where)
@@ -218,8 +220,11 @@ class TurnedHand(LandmarkHands):
         pixels = sighting().pixels - sighting().pixels.mean(0) + (self.at if near else where.centre)
         return pixels, np.zeros(21), float(score), 0.9
 
-    def detect(self, color):
-        return []
+    def detect(self, color, middle, side):
+        """A palm, where the square is small enough and around it; none without `palms_in`."""
+        self.palms.append((*middle, side))
+        shown = side <= self.palms_in and np.abs(self.at - middle).max() < side / 2
+        return [Crop(self.at, 150.0, self.angle)] if shown else []
 
 
 def test_the_embedded_keypoints_start_in_a_box_and_stay_with_it():
@@ -240,6 +245,21 @@ def test_the_embedded_keypoints_start_in_a_box_and_stay_with_it():
     assert jumped.pixels.mean(0) == pytest.approx([450, 380]) and len(hands.crops) > 15
     hands.boxes = {"left": np.full(4, np.nan)}
     assert hands(image) == []
+
+
+def test_a_hand_too_small_for_the_palm_detector_is_looked_for_closer():
+    """In one corner of the image after the other; once it was followed, first where it was last seen."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    for at in ((100, 60), (560, 60), (100, 420), (560, 420), (320, 240)):
+        hands = TurnedHand(at, next_crop(sighting().pixels).angle)
+        hands.palms_in = 400.0
+        assert any(hands(image) for _ in range(4)), at
+    followed = hands.tracks[0].crop
+    hands.angle, hands.palms_in = hands.angle + np.pi, 0.0  # neither model sees a hand
+    assert hands(image) == [] and hands.palms[-2] == pytest.approx((*followed.centre, 2.0 * followed.size))
+    before = len(hands.palms)
+    hands.palms_in = 700.0  # it shows in the whole image: no closer look
+    assert hands(image) and len(hands.palms) == before + 1
 
 
 def test_a_given_side_stays_where_the_network_calls_two_hands_the_same():

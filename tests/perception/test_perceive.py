@@ -11,6 +11,7 @@ from dexhot.errors import DexhotError, FileFormatError
 pytest.importorskip("numba")
 from dexhot.geometry.planes import table_plane
 from dexhot.hardware.camera.recording import open_recording
+from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.bag import read_evidence, write_evidence
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.object_track import ObjectTrack, note_on
@@ -18,6 +19,7 @@ from dexhot.perception.perceive import Seen, judge, keypoints_of, of_track, perc
 from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, is_arm, prompted
 from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
+from dexhot.perception.skin_colour import SkinColour, skin_of
 from dexhot.perception.unscanned import resting_mask
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
@@ -104,15 +106,25 @@ def test_a_second_hand_where_one_is_expected_is_left_out_and_noted():
     assert any("left out" in note for note in evidence.provenance["notes"])
 
 
-def moved(by=0.0, confidence=0.95):
+def moved(by=0.0, confidence=0.95, side="right"):
     seen = sighting()
-    return HandSighting("right", seen.pixels + [by, 0.0], confidence, 0.9, np.zeros(21))
+    return HandSighting(side, seen.pixels + [by, 0.0], confidence, 0.9, np.zeros(21))
 
 
 def images(*seen):
     """An estimator that gives these sightings, an image after the other."""
     order = iter(seen)
     return lambda color: next(order)
+
+
+def test_a_hand_alone_that_looks_like_the_other_one_now_and_then_is_the_one_asked_for():
+    seen = images([moved()], [moved(4)], [moved(8, side="left")], [moved(12)])
+    evidence, found = perceive(clip(4), seen, None, "right")
+    assert np.isfinite(evidence.keypoints["right"][:, 0, 3]).all() and not found.other_hands
+    assert "1 sightings looked like a left hand" in evidence.provenance["notes"][0]
+    beside = [[moved(), moved(150, side="left")], [moved(4)], [moved(8, side="left")], [moved(12)]]
+    evidence, found = perceive(clip(4), images(*beside), None, "right")
+    assert np.isnan(evidence.keypoints["right"][2, 0, 3]) and found.other_hands == 2  # there are two hands
 
 
 def test_a_hand_that_is_seen_elsewhere_is_left_out_and_the_gap_bridged():
@@ -167,6 +179,9 @@ class HiddenAtFirst:
 
     def __call__(self, camera, depth, time, hidden, color):
         return ObjectSighting(np.eye(4), 0.9, 1.0), 0.9
+
+    def outline(self, sighting):
+        return None
 
     def seen(self, pose, depth, hidden, color):
         mask = np.zeros(depth.shape, bool)
@@ -300,6 +315,32 @@ def test_a_table_of_the_colour_of_skin_is_no_hand():
     table = table_plane(CAMERA, depth)
     found = hand_mask(CAMERA, color, depth, hand, table)
     assert (found & ~flesh).sum() < 0.1 * flesh.sum() < (hand_mask(CAMERA, color, depth, hand) & ~flesh).sum()
+
+
+@pytest.mark.parametrize("apart, kept", [(True, 0.0), (False, 1.0)])
+def test_what_covers_the_palm_is_no_hand_once_its_skin_is_known(apart, kept):
+    """A thing of another colour before most of the hand; its skin was seen apart from the thing, or never."""
+    hand, skin = sighting(), SkinColour()
+    color = np.full((CAMERA.height, CAMERA.width, 3), [60, 60, 60], np.uint8)
+    depth = np.full((CAMERA.height, CAMERA.width), 0.6, np.float32)
+    color[:, 240:360] = [200, 150, 120]
+    thing = np.zeros(depth.shape, bool)
+    thing[205:, :] = True
+    skin.beside(np.roll(thing, 200, axis=0) & (np.arange(480) > 400)[:, None] if apart else thing)
+    hand_mask(CAMERA, color, depth, hand, known=skin)
+    color[thing] = [40, 120, 200]
+    skin.beside(thing)
+    found = hand_mask(CAMERA, color, depth, hand, known=skin)
+    inside = thing & (hand_mask(CAMERA, color, depth, hand) | found)
+    assert found[inside].mean() == pytest.approx(kept, abs=0.1)
+
+
+def test_what_is_seen_beside_a_hand_is_not_its_skin():
+    """Most of what lies about the keypoints is other than skin: the spread of colours is not taken for that of skin."""
+    found = {(200, 150, 120): 45, (170, 140, 120): 30, (230, 150, 100): 25}
+    colors = np.concatenate([np.tile(color, (count, 1)) for color, count in found.items()]).astype(np.uint8)
+    grey = np.array([[[90, 90, 90]]], np.uint8)
+    assert not kernels.alike(grey, *skin_of(colors), 3.0, np.ones((1, 1), bool)).any()
 
 
 def test_a_keypoint_beside_the_hands_mask_is_doubted():

@@ -310,6 +310,17 @@ def test_one_frame_in_which_a_fit_turns_the_object_in_the_hand_is_turned_back(li
     assert np.degrees(quat_angle(clip.object_pose[:, 3:], lift_clip.object_pose[:, 3:])).max() < 2.0
 
 
+def test_a_fits_object_that_rolls_on_in_the_hand_to_look_the_same_has_not_turned(lift_clip, lift_object):
+    """By half a turn of a box in four frames, and it stays so: it looks as before."""
+    seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object) + 20
+    turns = np.interp(np.arange(len(seen.time)), [up, up + 4], [0.0, 180.0])
+    rolls = rotvec_to_quat(np.radians(np.multiply.outer(turns, [1.0, 0.0, 0.0])))
+    pose = make_pose(seen.object_pose[:, :3], quat_multiply(seen.object_pose[:, 3:], rolls))
+    clip, notes = in_hand(replace(seen, object_pose=pose), "right", lift_object)
+    assert "in 3 frames" in notes[0]
+    assert np.degrees(quat_angle(clip.object_pose[:, 3:], lift_clip.object_pose[:, 3:])).max() < 5.0
+
+
 def test_an_object_that_turns_slowly_in_the_hand_is_left(lift_clip, lift_object):
     """By 60 degrees in all; its usual place is that of the frames around, not of the clip."""
     seen, up = fitted(lift_clip), first_lifted(lift_clip, lift_object)

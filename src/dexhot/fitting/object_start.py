@@ -11,6 +11,7 @@ from dexhot.fitting.scene import SAMPLES, ObjectModel, SceneState
 from dexhot.fitting.scene_terms import FrameView
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import matrix_to_quat
+from dexhot.humans.skin import HandPose
 
 Placed = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), position (3,)
 
@@ -137,6 +138,14 @@ def carried(before: SceneState, now: SceneState, joint: np.ndarray) -> Placed:
     turn = now.hand.rotation @ before.hand.rotation.T
     arm = before.position - before.hand.translation - joint
     return turn @ before.rotation, now.hand.translation + joint + turn @ arm
+
+
+def holding(before: SceneState, placed: Placed, joint: np.ndarray) -> HandPose:
+    """The hand moved with the object from a state to where the object is now; `joint` as above."""
+    rotation, position = placed
+    turn = rotation @ before.rotation.T
+    arm = before.hand.translation + joint - before.position
+    return HandPose(turn @ before.hand.rotation, position + turn @ arm - joint, before.hand.fingers)
 
 
 def best_of(model: ObjectModel, view: FrameView, candidates: Iterable[Placed]) -> tuple[int, Placed]:

@@ -21,7 +21,7 @@ from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.objects.volume import object_volume
 
 UNKNOWNS = POSE_SIZE + 6
-OBJECT = slice(POSE_SIZE, UNKNOWNS)
+HAND, OBJECT = slice(0, POSE_SIZE), slice(POSE_SIZE, UNKNOWNS)
 SAMPLES = 400  # points of the object's surface for masks and scores
 CLUSTERS, MOST_FACES = 24, 2000  # cells along the longest side of a mesh that is drawn; faces above which it is thinned
 NONE = np.zeros(0, np.int64)

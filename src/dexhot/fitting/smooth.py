@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from dexhot.fitting.frames import Frame
-from dexhot.fitting.scene import OBJECT, UNKNOWNS, HandObjectScene, SceneState
+from dexhot.fitting.scene import HAND, OBJECT, UNKNOWNS, HandObjectScene, SceneState
 from dexhot.fitting.scene_terms import FrameView, SceneTerm, Temporal
 from dexhot.fitting.tracker import STEPS, HandObjectTracker, Tracked, TrackerCamera, normal_equations
 
@@ -31,7 +31,7 @@ class TiedFrame:
     sights: list[tuple[TrackerCamera, FrameView, list[SceneTerm]]]
     seen: list[np.ndarray]  # by camera, numbers of the hand's vertices
     tie: np.ndarray  # (57,) weight of the change to the next frame
-    expected: np.ndarray  # (57,) of that change: none, or that of an unseen object that the hand carries
+    expected: np.ndarray  # (57,) of that change: none, or that of an unseen hand or object that the other carries
 
 
 def smoothed(
@@ -80,8 +80,10 @@ def moment_of(tracker: HandObjectTracker, frame: Frame, one: Tracked, then: Trac
     row = tracker.recipe.terms.get("temporal", {"weight": 0.0})
     tie = weight * Temporal(one.state, **row).weight
     expected = np.zeros(UNKNOWNS)
-    if not (one.object_seen and then.object_seen):
-        expected[OBJECT] = one.state.change_to(then.state)[OBJECT]
+    change = one.state.change_to(then.state)
+    for part, seen in ((HAND, one.hand_seen and then.hand_seen), (OBJECT, one.object_seen and then.object_seen)):
+        if not seen:
+            expected[part] = change[part]
     return TiedFrame(sights, [], tie, expected)
 
 

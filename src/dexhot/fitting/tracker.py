@@ -51,7 +51,7 @@ STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one i
 CONVERGED = 0.008  # of STEPS: a frame's iterations end with a step that is shorter
 SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, and from how many frames
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
-TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
+TOUCHING = 0.006  # m between hand and object below which the one carries the other while it is not seen
 SEARCH_EVERY = 5  # frames between two searches for a lost object
 RIVALS_EVERY = 3  # frames between two looks at poses that look alike
 MOST_GAIN, KEPT_DOUBT = 0.04, 0.9  # of the misfit, most that one look tells; how much of what was told before remains
@@ -388,7 +388,10 @@ class HandObjectTracker:
         hand = self._hand_start(start.hand, view) if visible else one.state.hand
         start = near = SceneState(hand, start.rotation, start.position)
         if self.model is not None:
-            placed, kept_to = self._object_start(one, start, view, frame)
+            touching = self._touching(one.state)
+            placed, kept_to = self._object_start(one, start, view, frame, touching)
+            if touching and not visible and object_visible(view):  # what it holds carries the unseen hand
+                start = replace(start, hand=object_start.holding(one.state, placed, self.wrist))
             start, near = start.with_object(*placed), start.with_object(*kept_to)
         state, normal, cost = self.solve(
             start, view, near, self.recipe.solver["iterations"], self.recipe.solver["widest"]
@@ -435,7 +438,7 @@ class HandObjectTracker:
         return camera.at.hand_back(moved, self.wrist)
 
     def _object_start(
-        self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame
+        self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame, touches: bool
     ) -> tuple[Placed, Placed]:
         """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud; after some steps onto
         the cloud, and as it was before them, to which the temporal term keeps what the cloud does not tell."""
@@ -443,8 +446,6 @@ class HandObjectTracker:
         carried = object_start.carried(one.state, predicted, self.wrist)
         rest = (one.state.rotation, one.state.position)
         moving = (predicted.rotation, predicted.position)
-        scene = self._scene(one.state)
-        touches = bool(scene.distances(scene.hand.vertices)[0].min() < TOUCHING)
         if not object_visible(view):
             return (carried, carried) if touches else (rest, rest)
         view = self.together(view)
@@ -457,6 +458,10 @@ class HandObjectTracker:
             candidates.append(object_at(frame.object_pose))
         chosen, placed = object_start.best_of(self.model, view, candidates)
         return placed, candidates[chosen]
+
+    def _touching(self, state: SceneState) -> bool:
+        scene = self._scene(state)
+        return bool(scene.distances(scene.hand.vertices)[0].min() < TOUCHING)
 
     def solve(
         self,

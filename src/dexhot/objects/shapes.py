@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # slow import: saves half a second at a node's start, which n
 SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # number of size parameters
 SHAPES = tuple(SIZES)
 FOOT = (0.075, 0.090, 0.020)  # m, of the composite: a plate under a column
-HALF_TURNS = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+NO_TURN, HALF_X, HALF_Z = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]  # wxyz
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,19 @@ def shape_symmetry(shape: Shape) -> Symmetry:
     if shape.kind == "sphere":
         return Symmetry("sphere")
     if shape.kind == "cylinder":
-        return Symmetry("axis", rotations=HALF_TURNS[:2])
+        return Symmetry("axis", rotations=[NO_TURN, HALF_X])
     if shape.kind == "composite":
-        return Symmetry("discrete", rotations=[HALF_TURNS[0], HALF_TURNS[3]])
-    return Symmetry("discrete", rotations=HALF_TURNS)
+        return Symmetry("discrete", rotations=[NO_TURN, HALF_Z])
+    return Symmetry("discrete", rotations=box_turns(shape.size))
+
+
+def box_turns(size: tuple[float, ...]) -> list[list[float]]:
+    """Quaternions of the turns that leave a box unchanged: 4, with two equal sides 8, and 24 of a cube."""
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.create_group("O")  # of the cube
+    kept = turns[[bool(np.allclose(np.abs(R) @ size, size)) for R in turns.as_matrix()]]
+    quats = np.roll(kept.as_quat(canonical=True), 1, axis=1)
+    order = np.argsort(-quats[:, 0], kind="stable")  # no turn first
+    found: list[list[float]] = quats[order].tolist()
+    return found

@@ -1,10 +1,12 @@
 """Keypoints of one or two hands by MediaPipe's hand models under LiteRT (extra `perception`).
 
-The palm detector only starts a track and restarts a lost one; the landmark model's crop comes from the keypoints of
-the image before. Geometry of crops, anchors and thresholds: the models' published graph options (Apache-2.0).
+The palm detector only starts a track and restarts a lost one, in the whole image or closer; the landmark model's crop
+comes from the keypoints of the image before. Geometry of crops, anchors and thresholds: the models' published graph
+options (Apache-2.0).
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ OVERLAP = 0.3  # IoU above which two palms are one
 PALM_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # keypoints whose box makes the next crop
 SAME = 0.5  # of a hand's size: two tracks nearer than this follow one hand
 SEARCH = 10  # images between looks for a second hand
+TILE, AROUND = 0.625, 2.0  # sides of the squares that are looked into when the whole image shows no hand: of the longer
+# side of the image; of the last crop, about where a hand was last seen
 POOLED = "global_average_pooling2d/Mean"  # the tensor before the landmark model's last layers
 FAINT = 0.9  # a track's memory of its side from image to image
 BOXED, ANGLES = 1.5, 8  # of a hand's box: side of the crop in which it is looked for; turns of that crop
@@ -60,6 +64,7 @@ class LandmarkHands:
         self.landmark = _interpreter(f"hand_landmark_{model}.tflite")
         self.count, self.anchors, self.number = count, anchors(), 0
         self.tracks: list[FollowedHand] = []
+        self.last: Crop | None = None  # of a hand that was followed
         self.boxes: dict[str, np.ndarray] = {}
 
     def __call__(self, color: np.ndarray) -> list[HandSighting]:
@@ -72,11 +77,12 @@ class LandmarkHands:
             if track.side not in self.boxes:
                 self._add(found, color, track)
         if not found or (len(found) < self.count and self.number % SEARCH == 0):
-            for start in self.detect(color):
-                if len(found) < self.count:
-                    self._add(found, color, FollowedHand(start, np.nan))
+            self._start(found, color, *whole(color))
+        for square in () if found else self._closer(color):
+            self._start(found, color, *square)
         self.boxes, self.number = {}, self.number + 1
         self.tracks = [track for track, _ in found]
+        self.last = self.tracks[0].crop if self.tracks else self.last
         return _distinct([sighting for _, sighting in found], [track.side for track in self.tracks])
 
     def _in_box(self, color: np.ndarray, side: str, box: np.ndarray) -> tuple[FollowedHand, Looked]:
@@ -110,12 +116,29 @@ class LandmarkHands:
         sighting = HandSighting(side, pixels, there, known, z - z[0])
         found.append((FollowedHand(next_crop(pixels), known, track.side), sighting))
 
-    def detect(self, color: np.ndarray) -> list[Crop]:
-        """Crops of hands by their palms, the surest first."""
-        height, width = color.shape[:2]
-        side = max(height, width)
-        middle = np.array([width, height]) / 2 - 0.5
-        shrunk = color[:: max(1, side // 640), :: max(1, side // 640)]  # less aliasing than from the full image
+    def _start(
+        self, found: list[tuple[FollowedHand, HandSighting]], color: np.ndarray, middle: np.ndarray, side: float
+    ) -> None:
+        """Look for hands that are not followed yet in a square of the image."""
+        for start in self.detect(color, middle, side):
+            if len(found) < self.count:
+                self._add(found, color, FollowedHand(start, np.nan))
+
+    def _closer(self, color: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+        """Middles and sides px of squares that show a hand larger than the whole image does: about where one was last
+        seen, and one corner of the image after the other in turn. The palm detector's picture is small: of hands of a
+        tenth of the image, or blurred ones, it finds in the whole image one in five, in all corners nine in ten."""
+        if self.last is not None:
+            yield self.last.centre, AROUND * self.last.size
+        middle, longest = whole(color)
+        side = TILE * longest
+        corner = np.array([self.number % 2, self.number // 2 % 2])
+        yield middle + (corner - 0.5) * np.maximum(2 * middle + 1 - side, 0.0), side
+
+    def detect(self, color: np.ndarray, middle: np.ndarray, side: float) -> list[Crop]:
+        """Crops of hands by their palms in a square of the image, the surest first."""
+        step = max(1, int(side) // 640)
+        shrunk = color[::step, ::step]  # less aliasing than from the full image
         ratio = color.shape[1] / shrunk.shape[1]
         x = crop(shrunk, middle / ratio, side / ratio, 0.0, PALM)
         out = _run(self.palm, x)
@@ -166,6 +189,12 @@ class HandFeatures:
         _run(self.landmark, crop(color, where.centre, where.size, where.angle, LANDMARK))
         features: np.ndarray = self.landmark.get_tensor(self.index)[0].copy()
         return features
+
+
+def whole(color: np.ndarray) -> tuple[np.ndarray, float]:
+    """Middle and side px of the square around an image."""
+    height, width = color.shape[:2]
+    return np.array([width, height]) / 2 - 0.5, float(max(height, width))
 
 
 def _distinct(sightings: list[HandSighting], known: list[str]) -> list[HandSighting]:

@@ -22,6 +22,7 @@ from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSight
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
 from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, in_space
+from dexhot.perception.skin_colour import SkinColour
 from dexhot.perception.watcher import TABLE
 
 REACH = 0.08  # diameters from the surface within which a point says something about the pose
@@ -133,6 +134,7 @@ class LiveEyes:
         self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
         self.track: LiveTrack | None = None
         self.table: Plane | None = None  # as measured; a robot's is known
+        self.skin = SkinColour()
         self.number = 0
         if asset is not None:
             model = rigid_model(asset.vertices, asset.faces, asset.name)
@@ -163,7 +165,7 @@ class LiveEyes:
         if self.hands is not None and color is not None:
             hands = self.hands(color)
             for hand in hands:
-                mask = hand_mask(self.camera, color, z, hand, self.table) if measured else hidden
+                mask = hand_mask(self.camera, color, z, hand, self.table, self.skin) if measured else hidden
                 hidden |= mask
                 if hand.side in self.sides:
                     seen.labels[mask] = LABEL[hand.side]
@@ -180,6 +182,7 @@ class LiveEyes:
         if self.track is not None:
             self.track.guesses, self.track.hands = guesses, hands
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
+            self.skin.beside(self.track.outline(seen.sighting))
             seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
                 mask = self.track.seen(seen.sighting.pose, z, hidden, color)

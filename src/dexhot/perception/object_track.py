@@ -80,6 +80,13 @@ class ObjectTrack:
         mask[box] = (near & (its > ITS)) | (mask[box] & (its > NOT_ITS))
         return mask
 
+    def outline(self, sighting: ObjectSighting | None) -> np.ndarray | None:
+        """(H, W) bool: where the object is, seen or hidden; None where that is not surely known."""
+        if sighting is None or sighting.confidence < SURE:
+            return None
+        nothing = np.zeros((self.mask.camera.height, self.mask.camera.width))
+        return self.mask(sighting.pose, nothing, nothing.astype(bool))
+
     def on(self, plane: Plane | None) -> None:
         """Take the table that the object may lie on; without one it is sought at the first search."""
         self.plane, self.estimator.table = plane, None if plane is None else plane.row

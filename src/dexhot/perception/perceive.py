@@ -79,18 +79,25 @@ def perceive(
     watcher = Watcher(recording, sides, prompts, hands, track, masks, detector, meshes)
     for k in range(len(recording)) if frames is None else frames:
         watcher.look(k)
+    renamed = watcher.rename()
     seen = Seen(
-        other_hands=watcher.others,
+        other_hands=len(watcher.strays),
         object_frames=watcher.object_frames,
         confidence=watcher.confidence,
         detections=watcher.detections,
         prompt=watcher.prompt_note,
     )
-    boxes = track_boxes(recording.time, watcher.detections, tuple(watcher.detections))
+    followed = watcher.followed if detector is None else {}  # a detector's boxes are steady
+    boxes = track_boxes(recording.time, watcher.detections, tuple(watcher.detections), followed)
     taken = {name: of_track(watcher.hands_seen[name], boxes[name], watcher.labels, LABEL[name], seen) for name in sides}
     keypoints = {name: keypoints_of(found, len(recording)) for name, found in taken.items()}
     seen.hand_frames = {name: int(np.isfinite(keypoints[name][:, 0, 3]).sum()) for name in sides}
     watched = track is not None or (masks is not None and "object" in masks.names)
+    if renamed:
+        seen.notes.append(
+            f"{renamed} sightings looked like a {OTHER_SIDE[side]} hand; as there is one hand alone, they were taken "
+            f"for the {side} one's"
+        )
     judge(recording.name, side, seen, len(recording), hands is not None, watched)
     if seen.prompt and track is not None:
         first = int(np.isfinite(watcher.pose[:, 0]).argmax())

@@ -16,6 +16,7 @@ from dexhot.geometry.planes import ABOVE, Plane
 from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.object_pose import noise_at
 from dexhot.perception.protocols import HandSighting
+from dexhot.perception.skin_colour import SkinColour, skin_of
 
 FINGER, PALM_EDGE = 0.010, 0.016  # m, radius of flesh about bones, and of the palm about its outline
 AROUND, FOREARM = 0.04, 0.07  # m about the bones, and about the line behind the wrist, in which skin is the hand's
@@ -33,9 +34,15 @@ RADII = np.array([PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER for a, b 
 
 
 def hand_mask(
-    camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting, table: Plane | None = None
+    camera: Intrinsics,
+    color: np.ndarray,
+    depth: np.ndarray,
+    hand: HandSighting,
+    table: Plane | None = None,
+    known: SkinColour | None = None,
 ) -> np.ndarray:
-    """(H, W) bool of a hand with its forearm; `table` is not of the hand, however much its colour is skin's."""
+    """(H, W) bool of a hand with its forearm; `table` is not of the hand, however much its colour is skin's, nor is
+    what lies before it and has another colour than the skin that is `known`."""
     height, width = depth.shape
     low, high = hand.pixels.min(0), hand.pixels.max(0)
     size = float((high - low).max())
@@ -54,16 +61,14 @@ def hand_mask(
         flesh &= (z == 0) | (np.abs(z - np.median(measured)) < NEAR)
     core = kernels.dilate(flesh, 2, False)
     core = core if core.sum() > 20 else flesh
+    core = core if known is None else known.within(part, core, (slice(y0, y1), slice(x0, x1)))
     if not core.any():
         return mask
     if len(near := z[core & (z > 0)]):
         around &= (z > 0) & (np.abs(z - np.median(near)) < NEAR)
     if table is not None and len(near):
         around &= kernels.above(z, (camera.fx, camera.fy, camera.cx - x0, camera.cy - y0), table.row, ABOVE)
-    chroma = _chroma(part[core])
-    skin = np.median(chroma, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(chroma - skin), axis=0), 0.008)
-    like = kernels.alike(part, skin, spread, SKIN, around)
+    like = kernels.alike(part, *skin_of(part[core]), SKIN, around)
     found = np.zeros(z.shape, bool)
     kernels.grow(core, like, found)
     closed = kernels.dilate(kernels.dilate(found, 2, True), 2, False)
@@ -100,12 +105,6 @@ def _reach(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     behind = _behind(points)
     starts, ends = points[FLESH[:, 0]], points[FLESH[:, 1]]
     return np.concatenate([starts, points[:1]]), np.concatenate([ends, points[:1] + 4.0 * behind[None]])
-
-
-def _chroma(color: np.ndarray) -> np.ndarray:
-    """(..., 2) fractions of red and green in the colour."""
-    total = color.sum(-1, keepdims=True, dtype=np.float32) + 1
-    return np.asarray(color[..., :2] / total)
 
 
 class ModelMask:

@@ -15,8 +15,11 @@ from dexhot.perception.object_track import ObjectTrack
 from dexhot.perception.protocols import BoxDetector, BoxedHandKeypoints, HandKeypoints, HandMesh, HandSighting
 from dexhot.perception.segmentation import hand_mask
 from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, box_of, in_space
+from dexhot.perception.skin_colour import SkinColour
 
 TABLE = 30  # images after which the table is sought again: a camera may move
+MOST_STRAYS, AT_ONCE = 0.5, 0.05  # fraction of all sightings that may be of the other side where there is one hand; and
+# fraction of those in images that show the right one too
 MASK_ALONE = 0.5  # score of the box of a segmenter's mask in an image without keypoints of that hand
 
 Masks = Mapping[str, np.ndarray]  # (H, W) bool by name: a side, or "object"
@@ -41,13 +44,15 @@ class Watcher:
         self.hands, self.track, self.masks, self.detector, self.meshes = hands, track, masks, detector, meshes
         self.marked = {name: where for name, where in prompts.items() if name in sides and where.shape == (4,)}
         self.table: Plane | None = None
+        self.skin = SkinColour()
         T = len(recording)
         self.labels = np.zeros((T, self.camera.height, self.camera.width), np.uint8)  # of a segmenter, and the object
         self.detections: dict[str, list[np.ndarray]] = {  # name -> T arrays (K, 5) of boxes, scores
             name: [np.zeros((0, 5)) for _ in range(T)] for name in (*self.sides, "object")
         }
+        self.followed = {name: [np.zeros((0, 4))] * T for name in self.sides}  # boxes (K, 4) of the hands' keypoints
         self.hands_seen: dict[str, list[SeenHand]] = {name: [] for name in self.sides}
-        self.others = 0  # sightings of a hand that was not asked for
+        self.strays: list[tuple[SeenHand, float]] = []  # and confidences, of a hand that was not asked for
         self.pose = np.full((T, 7), np.nan)  # of the object in the optical frame
         self.confidence = np.zeros(T)  # of that pose
         self.object_frames = 0  # with its pose; without a known object, with its mask by a segmenter
@@ -99,22 +104,47 @@ class Watcher:
         if self.meshes is not None:
             surfaces = dict(zip(map(id, expected), self.meshes(self.camera, color, expected)))
         for hand in found:
-            mask = masks[hand.side] if hand.side in masks else hand_mask(self.camera, color, depth, hand, self.table)
+            mask = masks.get(hand.side)
+            if mask is None:
+                mask = hand_mask(self.camera, color, depth, hand, self.table, self.skin)
             hidden |= mask
-            if hand.side not in self.sides:
-                self.others += 1
-                continue
             both = np.stack([box_of(mask, hand.pixels), box_around(hand.pixels)])
             drawn = np.zeros(0, np.int64) if hand.side in masks else np.flatnonzero(mask)
             mesh = self.meshes_kept.take(surfaces.get(id(hand)), hand.side)
-            keypoints = in_space(self.camera, depth, hand, mask)
-            self.hands_seen[hand.side].append(SeenHand(k, both, keypoints, drawn, mesh))
-            rows = self.detections[hand.side]
-            rows[k] = np.vstack([rows[k], [*both[0], hand.confidence]])
+            one = SeenHand(k, both, in_space(self.camera, depth, hand, mask), drawn, mesh)
+            if hand.side in self.sides:
+                self._keep(hand.side, one, hand.confidence)
+            else:
+                self.strays.append((one, hand.confidence))
         for name in masks.keys() & set(self.sides):
             if masks[name].any() and not len(self.detections[name][k]):
                 self.detections[name][k] = np.array([[*box_of(masks[name]), MASK_ALONE]])
+                self.followed[name][k] = self.detections[name][k][:, :4]
         return hidden
+
+    def _keep(self, side: str, one: SeenHand, confidence: float) -> None:
+        """A sighting of a hand of this side, with its boxes."""
+        k, rows, followed = one.frame, self.detections[side], self.followed[side]
+        self.hands_seen[side].append(one)
+        rows[k] = np.vstack([rows[k], [*one.boxes[0], confidence]])
+        followed[k] = np.vstack([followed[k], one.boxes[1]])
+
+    def rename(self) -> int:
+        """Once all is seen, take the strays for the hand that was asked for, if it alone is in view: most sightings are
+        of its side, and hardly ever are there two hands at once. Returns how many."""
+        if not self.strays:
+            return 0
+        [side] = self.sides
+        its = {one.frame for one in self.hands_seen[side]}
+        alone = [(one, sure) for one, sure in self.strays if one.frame not in its]
+        if len(self.strays) > MOST_STRAYS * (len(its) + len(self.strays)):
+            return 0
+        if len(self.strays) - len(alone) > AT_ONCE * len(self.strays):
+            return 0
+        for one, confidence in alone:
+            self._keep(side, one, confidence)
+        self.strays = []
+        return len(alone)
 
     def _object(
         self,
@@ -134,6 +164,7 @@ class Watcher:
                 self.track.segmented = mask
             self.track.hands = found
             sighting, self.confidence[k] = self.track(self.camera, depth, float(self.recording.time[k]), hidden, color)
+            self.skin.beside(self.track.outline(sighting))
             if self.track.ambiguous:
                 raise DexhotError(
                     f"{self.recording.name}: more than one thing in frame {k} has the object's shape, at u,v "

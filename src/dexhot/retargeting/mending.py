@@ -8,6 +8,7 @@ import numpy as np
 from dexhot.data.keypoints import TIPS
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
+from dexhot.geometry.equivalents import nearest_equivalent, reduced_angle
 from dexhot.geometry.flips import TURN
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import (
@@ -105,8 +106,9 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
 def in_hand(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
     """A fitted clip whose lifted object stays in the hand that holds it.
 
-    Hidden by a fast hand, the object is lost for some frames, and its poses lag behind. Where one is elsewhere in the
-    palm's frame than in most frames around it, it gets the place that it has there in those.
+    Hidden by a fast hand, the object is lost for some frames, and its poses lag behind, or roll on to one that looks
+    the same. Where one is elsewhere in the palm's frame than in most frames around it, it gets the place that it has
+    there in those; places that look alike are the same.
     """
     if not len(clip.object_covariance):
         return clip, []
@@ -117,16 +119,21 @@ def in_hand(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
     moved = 0
     for t in np.flatnonzero(near):
         around = near & (np.abs(clip.time - clip.time[t]) <= AROUND)
-        turns = quat_angle(held[around, None, 3:], held[None, around, 3:])
+        turns = reduced_angle(asset.symmetry, held[around, None, 3:], held[None, around, 3:])
         usual = held[around][np.median(turns, axis=1).argmin()].copy()
-        usual[:3] = np.median(held[around, :3], axis=0)
-        off = np.linalg.norm(held[t, :3] - usual[:3]), quat_angle(held[t, 3:], usual[3:])
-        if off[0] > SLIPS[0] or off[1] > SLIPS[1]:
-            pose[t], moved = compose(palm[t], usual), moved + 1
+        alike = [nearest_equivalent(asset.symmetry, one, usual[3:]) for one in (held[t], *held[around])]
+        usual[:3] = np.median(alike[1:], axis=0)[:3]
+        here = alike[0]
+        if np.linalg.norm(here[:3] - usual[:3]) > SLIPS[0] or quat_angle(here[3:], usual[3:]) > SLIPS[1]:
+            here = usual
+        elif quat_angle(held[t, 3:], usual[3:]) <= SLIPS[1]:
+            continue
+        pose[t], moved = compose(palm[t], here), moved + 1
     if not moved:
         return clip, []
+    clip, _ = without_flips(replace(clip, object_pose=pose), asset.symmetry)
     note = f"the object was beside its place in the hand in {moved} frame{'s' * (moved > 1)}: it stays there"
-    return replace(clip, object_pose=pose), [note]
+    return clip, [note]
 
 
 def _nearest_tip(clip: HandObjectTrajectory, pose: np.ndarray, asset: ObjectAsset) -> np.ndarray:
