@@ -373,7 +373,9 @@ def test_a_hidden_object_is_carried_by_the_hand():
     assert np.linalg.norm(e.object_pose[:3] - pose[:3]) < 0.01 and apart(e.object_pose, pose) < 0.1
     grown = e.object_covariance().diagonal() - start.object_covariance().diagonal()
     o, spread = HandObjectOptions(), HAND_WEIGHT / HAND_WEIGHT.sum()
-    places = [spread @ moved(k * DT, v=(0.3 - 0.02 * k, 0.1, 0.2), w=(0.4, 0.8 - 0.03 * k, -0.6))[0] for k in range(11, 42)]
+    places = [
+        spread @ moved(k * DT, v=(0.3 - 0.02 * k, 0.1, 0.2), w=(0.4, 0.8 - 0.03 * k, -0.6))[0] for k in range(11, 42)
+    ]
     speed = np.linalg.norm(np.diff(places, axis=0), axis=1).mean() / DT
     expected = o.hidden_after + o.unwatched * (30 * DT - o.hidden_after)
     expected *= o.steady + (1.0 - o.steady) * speed / o.pace
