@@ -2,6 +2,7 @@
 
 import copy
 import fcntl
+import functools
 import os
 import socket
 import subprocess
@@ -29,22 +30,35 @@ def missing(reason: str):
     pytest.skip(reason)
 
 
+def in_real_time(path: Path) -> bool:
+    """Whether all tests of a file or folder run in real time."""
+    return path.relative_to(TESTS).as_posix().startswith(REAL_TIME)
+
+
+@functools.cache
+def names_ros(path: Path) -> bool:
+    """Whether a file may mark a test as one that starts ROS nodes."""
+    return "mark.ros" in path.read_text()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where only what runs in real time is asked for, or only what computes (tools/run_tests.py): leave unread what
     holds none of it. To import all test files takes 25 s."""
     wanted = config.option.markexpr
     if not collection_path.is_relative_to(TESTS) or wanted not in ("alone", "not alone"):
         return None
-    in_real_time = collection_path.relative_to(TESTS).as_posix().startswith(REAL_TIME)
     if wanted == "not alone":
-        return in_real_time or None
-    return (collection_path.is_file() and not in_real_time and "mark.ros" not in collection_path.read_text()) or None
+        return in_real_time(collection_path) or None
+    return (collection_path.is_file() and not in_real_time(collection_path) and not names_ros(collection_path)) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs in real time. The first that needs GRAB waits for its download: 86 MB, on whatever network."""
     for item in items:
-        if item.path.relative_to(TESTS).as_posix().startswith(REAL_TIME) or item.get_closest_marker("ros"):
+        starts_nodes = item.get_closest_marker("ros")
+        if starts_nodes and not in_real_time(item.path) and not names_ros(item.path):
+            raise pytest.UsageError(f"{item.nodeid} would be left out of `make test`: its file has no `mark.ros`")
+        if starts_nodes or in_real_time(item.path):
             item.add_marker(pytest.mark.alone)
         if "grab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(1800))

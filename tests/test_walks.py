@@ -114,9 +114,9 @@ def test_bringing_up_a_graph(ros_domain, cache, tmp_path):
 @pytest.mark.ros
 @pytest.mark.timeout(900)
 def test_rehearsing_the_rig(ros_domain, cache, tmp_path):
-    """A tenth of the speed would take minutes; the clip runs at its own."""
+    """A tenth of the speed would take minutes; the clip runs at its own. test_demo has the report's mp4."""
     pytest.importorskip("franky_sim")
     address = f"127.3.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
-    faster = {"speed:=0.1": "speed:=1.0", "127.0.0.2": address}
+    faster = {"speed:=0.1": "speed:=1.0", "127.0.0.2": address, "report rehearsal": "report rehearsal --no-video"}
     ran = walk(WALKED["rig"], tmp_path, faster, alive={"dexhot view": "http"})
     assert len(ran) == 12 and (tmp_path / "rehearsal" / "report" / "report.html").is_file()

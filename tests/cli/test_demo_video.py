@@ -13,6 +13,7 @@ from dexhot.cli.demo_command import CAMERA, TRUTH
 from dexhot.data import Evidence, load
 from dexhot.perception.weights import weights_dir
 from dexhot_train.mining import mine
+from dexhot_train.mining.search import SearchOptions
 
 UNREAL = "a rendered RGB-D video of the motion: the pictures are not real"
 
@@ -34,7 +35,10 @@ def test_from_a_rendered_video_to_a_run_that_is_closed_on_the_camera(empty_cache
     frames of the fit, and says that they are not real. Only mining's budget is smaller, still with a robust search:
     without one the plan is good for the floating hand alone. A host too busy for the camera spoils the first run; then
     the second must say so."""
-    monkeypatch.setattr(mine, "MineOptions", partial(mine.MineOptions, worlds=2, trials=4))
+    robust = SearchOptions(rounds=((24, 2),), rewinds=1, budget=60_000)
+    monkeypatch.setattr(
+        mine, "MineOptions", partial(mine.MineOptions, structured=100, robust=robust, worlds=2, trials=4)
+    )
     monkeypatch.setattr(report_command, "Args", partial(report_command.Args, video=False))  # test_demo has the mp4
     told: dict = {}
     monkeypatch.setattr("dexhot.cli.output.print_json", told.update)

@@ -62,7 +62,6 @@ def run(args: Args) -> None:
     from dexhot.objects.library import load_object
     from dexhot.progress import progress
     from dexhot.retargeting.mending import checked_clip
-    from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import demanded, place
     from dexhot.retargeting.retarget import RetargetOptions, plain_options, reference_kind, retarget
     from dexhot.retargeting.summary import summarise
@@ -106,6 +105,8 @@ def run(args: Args) -> None:
         for peak in too_fast if args.speed == "1" else ():
             console.print(f"[yellow]too fast[/]: {peak}", soft_wrap=True, highlight=False)
     if args.picture:
+        from dexhot.retargeting.picture import draw  # matplotlib, a fifth of the command's start
+
         figures["picture"] = str(draw(reference, trajectory, hand, asset, args.picture))
     worst = {"limited_by": figures["limited_by"][:1]} if figures.get("limited_by") else {}
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures | worst)
