@@ -49,10 +49,10 @@ EYE = np.eye(12)
 SHAKE = np.repeat([0.05**2, 0.5**2], 3)  # (m/s)^2, (rad/s)^2 of a carried object's twist about the contact points'
 GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
-HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
+HAND_WEIGHT = np.full(21, 0.15)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[1:].reshape(5, 4)[:, 1:] = np.outer(  # thumb to little finger, of which the last two often only follow
     [1.0, 1.0, 1.0, 0.5, 0.25],
-    [0.5, 1.0, 1.0],  # PIP, DIP and tip
+    [0.3, 1.0, 1.0],  # PIP, DIP and tip
 )
 
 
@@ -66,17 +66,20 @@ class HandObjectOptions:
     finger_length: float = 0.04  # m, distance over which keypoints move together
     acceleration: float = 3.0  # m/s^2 per root Hz, of a free object
     angular_acceleration: float = 30.0  # rad/s^2 per root Hz
-    slip: float = 0.012  # m per root s, of a carried object against the hand
-    roll: float = 0.2  # rad per root s
+    slip: float = 0.01  # m per root s, of a carried object against a hand that moves at `pace`
+    roll: float = 0.3  # rad per root s
+    steady: float = 0.4  # of that variance, in a hand that is still; the remainder grows with its speed
+    pace: float = 0.4  # m/s
     unwatched: float = 4.0  # times that variance while the object is hidden: real slip goes on as it began
     rest: float = 0.002  # m per root s, of an object at rest
     rest_turn: float = 0.014  # rad per root s
     stir: float = 0.1  # root s, more per m/s of the contact points within `reach`: it may just be picked up
-    stir_turn: float = 1.0  # rad root s per m
+    stir_turn: float = 1.5  # rad root s per m
+    hasty: float = 0.4  # m/s from which on such a hand reaches or passes, but picks up nothing
     reach: float = 0.15  # m from the contact points' centre to the object's origin
     baseline: float = 0.1  # s over which a motion is judged
     evidence: float = 1.5  # log likelihood by which another motion must be better
-    left_rest: float = 10.6  # squared distance of a pose from rest (90 %) from which on the hand has begun to move it
+    left_rest: float = 7.2  # squared distance of a pose from rest (70 %) from which on the hand has begun to move it
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     motions: tuple[Motion, ...] = ("rest", "carried", "free")  # that the object may have
     pose_gate: float = GATES[6]  # squared Mahalanobis distance of a pose
@@ -403,8 +406,10 @@ class HandObjectFilter:
 
     def _carried(self, s: _State, c: Carried, P0: np.ndarray, dt: float) -> None:
         """The object moves with the contact points, and so does its error."""
-        growth = self.options.unwatched if s.stamp - s.object.accepted > self.options.hidden_after else 1.0
-        slip = growth * dt * self._slip
+        o = self.options
+        growth = o.unwatched if s.stamp - s.object.accepted > o.hidden_after else 1.0
+        speed = self._speed(s)
+        slip = growth * (o.steady + (1.0 - o.steady) * speed / o.pace) * dt * self._slip
         _kernels().carry_object(P0, s.P, s.density, c.turn, c.by_before, c.by_after, dt, slip, SHAKE)
         s.p, s.q = c.position, _turned(c.turn, s.q)
         s.twist = c.by_after @ s.velocities.ravel()
@@ -423,6 +428,11 @@ class HandObjectFilter:
     def _can_carry(self, s: _State) -> bool:
         """Whether the hand's motion is known well enough to carry the object."""
         return s.hand.started and self._status(s, "hand") != "lost" and len(s.keypoints) > 2 and self._touches(s)
+
+    def _speed(self, s: _State) -> float:
+        """Of the contact points' centre, m/s."""
+        velocity = s.weight @ s.velocities / s.weight.sum()
+        return float(np.sqrt(velocity @ velocity))
 
     def _reaches(self, s: _State) -> bool:
         """Whether the contact points' centre is near the object."""
@@ -447,9 +457,8 @@ class HandObjectFilter:
         s.P = P = s.P.copy() if not at else s.P
         k, w = at + np.arange(6), at + 6 + np.arange(6)
         P[k, k] += dt * _six(o.rest, o.rest_turn) ** 2
-        if s.hand.started and self._reaches(s):
-            speed = s.weight @ s.velocities / s.weight.sum()
-            P[k, k] += dt * speed @ speed * _six(o.stir, o.stir_turn) ** 2
+        if s.hand.started and self._reaches(s) and (speed := self._speed(s)) < o.hasty:
+            P[k, k] += dt * speed**2 * _six(o.stir, o.stir_turn) ** 2
         P[w, :], P[:, w] = 0.0, 0.0
         P[w, w] = _six(0.02, 0.2) ** 2
         s.twist = np.zeros(6)
