@@ -109,7 +109,7 @@ def rows_of(ablate: bool, frames: int = FEW_FRAMES) -> list[TableRow]:
         for name in ("default", "homan"):
             for exact in (("masks",), ("keypoints",), ("masks", "keypoints")):
                 rows.append(few(f"{name}, exact {' and '.join(exact)}", recipes[name], Sight(exact=exact)))
-        rows.append(few("homan, all candidates kept", homan.changed([f"solver.pruned_to={homan.solver['rotations']}"])))
+        rows.append(few("homan, all candidates kept", load_recipe("homan_parity")))
     return rows + other_rows(ablate)
 
 

@@ -50,6 +50,9 @@ PUBLISHED["tfhot_dexycb"] = PUBLISHED["tfhot"] | {  # table 3, DexYCB
 }  # fmt: skip
 
 
+PUBLISHED["homan_parity"] = PUBLISHED["homan"] | {"solver.pruned_to": 50}
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_what_is_published_has_its_published_value(name):
     recipe = load_recipe(name)
@@ -82,6 +85,22 @@ def test_settings_change_by_name():
             load_recipe("default").changed([wrong])
     with pytest.raises(DexhotError, match="not negative"):
         load_recipe("default").changed(["surface.sigma=-1"])
+
+
+def test_a_recipe_like_another_gives_what_differs():
+    def read(**rows):
+        return read_recipe({"name": "x", "like": "homan", **rows}, Path("x.yaml"))
+
+    homan, mine = load_recipe("homan"), read(terms={"size": {"ours": {"weight": 0.5}}})
+    assert mine.name == "x" and mine.method == "homan" and mine.terms["size"] == {"weight": 0.5, "scale": 1.0}
+    assert mine.sources["size.weight"] == "ours" and homan.sources["size.weight"] == "paper"
+    assert mine.terms["pca"] == homan.terms["pca"] and mine.solver == homan.solver
+    with pytest.raises(NotFoundError, match=r"size\.weights"):
+        read(terms={"size": {"ours": {"weights": 0.5}}})
+    with pytest.raises(FileFormatError, match="under paper or ours"):
+        read(solver={"pruned_to": 50})
+    with pytest.raises(FileFormatError, match="is like homan"):
+        read(method="homan")
 
 
 def test_a_recipe_without_sources_or_with_gaps_is_refused():

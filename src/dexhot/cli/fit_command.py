@@ -27,7 +27,8 @@ class Args:
     <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
-    handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
+    homan_parity, handypriors, robot_hand (with --joints) or body (a picture with --coco). The last five never read
+    depth."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Recording: leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()

@@ -1,6 +1,7 @@
 """Recipes of `dexhot fit`: which terms, with which weights, and how they are solved. One YAML each in config/recipes.
 
-Every setting stands under `paper` (published) or `ours` (unpublished there, chosen on training clips).
+Every setting stands under `paper` (published) or `ours` (unpublished there, chosen on training clips). A recipe that
+says which one it is `like` gives only what differs from that one.
 """
 
 from collections.abc import Iterable
@@ -198,6 +199,8 @@ def live_recipe(name: str) -> Recipe:
 
 def read_recipe(raw: Any, path: Path) -> Recipe:
     """Checks names, sources and numbers. Raises FileFormatError naming the setting and the valid ones."""
+    if isinstance(raw, dict) and "like" in raw:
+        return _like(load_recipe(str(raw["like"])), raw, path)
     given = {"name", "method", "terms", "solver"}
     if not isinstance(raw, dict) or set(raw) != given or not isinstance(raw["terms"], dict):
         raise FileFormatError(f"{path} must have name, method, terms and solver.")
@@ -216,6 +219,22 @@ def read_recipe(raw: Any, path: Path) -> Recipe:
         if not (isinstance(solver[setting], int) and solver[setting] >= 1):
             raise FileFormatError(f"{path.name}: solver.{setting} must be a whole number of at least 1.")
     return Recipe(str(raw["name"]), str(raw["method"]), terms, solver, sources)
+
+
+def _like(base: Recipe, raw: dict[str, Any], path: Path) -> Recipe:
+    """Another recipe with some settings changed."""
+    if set(raw) - {"terms", "solver"} != {"name", "like"}:
+        raise FileFormatError(f"{path} is like {base.name}: it has a name, and may have terms and solver.")
+    rows = {**(raw.get("terms") or {}), "solver": raw.get("solver") or {}}
+    values, sources = {}, {}
+    for group, block in rows.items():
+        if not isinstance(block, dict) or not set(block) <= set(SOURCES):
+            raise FileFormatError(f"{path.name}: {group}: settings stand under {' or '.join(SOURCES)}.")
+        for source, given in block.items():
+            values.update({f"{group}.{setting}": value for setting, value in given.items()})
+            sources.update({f"{group}.{setting}": source for setting in given})
+    changed = base.changed([f"{key}={value}" for key, value in values.items()])
+    return replace(changed, name=str(raw["name"]), sources=base.sources | sources)
 
 
 def _settings(where: str, block: Any, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.shipped import agent_from, save_agent, shipped
 from dexhot_train.assist.success import success
 from dexhot_train.assist.training import AssistTraining, SteadiedActor, agent_of
+from dexhot_train.learners.dagger import DaggerOptions
 from dexhot_train.learners.networks import Actor
 
 OPTIONS = AssistTraining("door")
@@ -85,7 +87,9 @@ def test_the_shipped_agents_do_no_harm_to_a_steady_user(shared_data, task):
     assert helped >= success(test, 0.0, None, options, 12).success - 0.02
 
 
-def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys):
+def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, monkeypatch, capsys):
+    brief = DaggerOptions(steps=20, updates=50)
+    monkeypatch.setattr("dexhot_train.assist.training.AssistTraining", partial(AssistTraining, dagger=brief))
     experts = str(shared_data / "adroit" / "experts.npz")
     command = ["train", "assist", "door", "--corrections", "1", "--episodes", "2", "--experts", experts]
     main([*command, "--out", str(tmp_path / "run"), "--json"])

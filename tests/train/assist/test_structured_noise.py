@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from dexhot.cli import main
@@ -15,7 +17,7 @@ from dexhot.datasets.hand_poses import HandPoses, palm_normalised, palm_size, vi
 from dexhot.datasets.human_hand import LOWER, RELAXED, UPPER, keypoints
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.poses import make_pose
-from dexhot_train.assist import pictures, structured
+from dexhot_train.assist import ik_network, pictures, structured
 from dexhot_train.assist.adroit import AdroitTask
 from dexhot_train.assist.experts import Experts, load_experts
 from dexhot_train.assist.hands import AssistedHands, AssistOptions
@@ -35,6 +37,9 @@ from dexhot_train.assist.success import success
 from dexhot_train.assist.training import AssistTraining, train_agent
 from dexhot_train.assist.user_input import user_input
 from dexhot_train.assist.virtual_hand import VirtualHand
+from dexhot_train.learners.dagger import DaggerOptions
+
+BRIEF = DaggerOptions(steps=20, updates=50)
 
 
 @pytest.fixture(scope="module")
@@ -178,15 +183,18 @@ def test_the_wrist_moves_from_where_it_engaged():
     assert np.allclose(wrist_axes(back[3], "right"), wrist_axes(true[3], "right"))
 
 
-def test_the_network_learns_the_map_and_does_not_see_the_place():
+def test_the_network_learns_the_map_and_does_not_see_the_place(monkeypatch):
     rng = np.random.default_rng(0)
     bends = rng.uniform(-0.3, 1.0, 300)
     hands = np.stack([hand(b) for b in bends])
     network, rms = train_ik(hands, np.stack([bends, -bends], axis=1) / 2)
     assert rms < 0.02 and network.action(hand(0.6)) == pytest.approx([0.3, -0.3], abs=0.03)
     assert network.action(hand(0.6) + [0.2, 0.1, 0.3]) == pytest.approx(network.action(hand(0.6)), abs=1e-5)
+    monkeypatch.setattr(ik_network, "UPDATES", 100)
+    first, _ = train_ik(hands, np.stack([bends, -bends], axis=1) / 2)
+    torch.rand(1)  # whatever was drawn before
     again, _ = train_ik(hands, np.stack([bends, -bends], axis=1) / 2)
-    assert np.array_equal(again.action(hand(0.1)), network.action(hand(0.1)))
+    assert np.array_equal(again.action(hand(0.1)), first.action(hand(0.1)))
 
 
 # The whole
@@ -225,7 +233,8 @@ def test_an_estimator_reads_images_of_the_set_or_drawn_ones(door, people, monkey
         see_hands(door, InputOptions(estimated=True), replace(with_images, colour=False))
 
 
-def test_only_training_motions_teach_the_network(door, people):
+def test_only_training_motions_teach_the_network(door, people, monkeypatch):
+    monkeypatch.setattr(ik_network, "UPDATES", 100)
     seen = see_hands(door, InputOptions(variants=1), people)
     learnt = map_hands(door, seen, "network")[0]
     seen[1][0].learnt[:] = hand(1.0)  # the second motion is the test's
@@ -275,6 +284,7 @@ def test_a_training_does_not_go_on_with_other_inputs(door, people, tmp_path):
 def test_the_command_makes_inputs_and_an_agent_learns_from_them(shared_data, people, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("dexhot.datasets.hand_poses.grab_poses", lambda: people)
     monkeypatch.setattr("dexhot.datasets.licences.require_acceptance", lambda *a: None)
+    monkeypatch.setattr("dexhot_train.assist.training.AssistTraining", partial(AssistTraining, dagger=BRIEF))
     experts, out = str(shared_data / "adroit" / "experts.npz"), str(tmp_path / "in.npz")
     assert main(["train", "user-input", "door", "--variants", "1", "--experts", experts, "--out", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["missed"] == 0.0
