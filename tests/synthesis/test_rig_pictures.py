@@ -79,6 +79,32 @@ def test_the_camera_stands_where_the_robot_hides_less_of_the_object_than_from_el
     assert seen(view) > np.median(around)
 
 
+def test_the_camera_does_not_stand_where_the_robot_comes_near_it(placed, monkeypatch):
+    reference, asset, hand, view = placed
+    depth = RobotMask.depth
+
+    def near(robot, points, camera_T_world):
+        drawn = depth(robot, points, camera_T_world)
+        if np.allclose(camera_T_world, inverse(view)):
+            drawn[-1, :3, :3] = 0.1  # of a link that comes along
+        return drawn
+
+    monkeypatch.setattr(RobotMask, "depth", near)
+    assert not np.allclose(rig_view(reference, hand, asset), view)
+
+
+def test_a_link_near_the_camera_hides_no_more_of_the_others_surroundings(placed, monkeypatch):
+    """6 mm are 40 pixels of a link 5 cm away, and 2 of a hand at 0.6 m."""
+    reference, _, hand, view = placed
+    drawn = np.zeros((240, 320), np.float32)
+    drawn[:, 200:], drawn[100:120, 40:60] = 0.05, 0.6
+    monkeypatch.setattr(RobotMask, "depth", lambda *_: drawn[None])
+    found = RobotMask(hand, CAMERA, view)(joints(reference, 0), np.zeros(drawn.shape, np.float32))
+    rows, columns = np.nonzero(found[:, :120])
+    assert 100 - rows.min() == 40 - columns.min() == columns.max() - 59 == 2
+    assert 20 < 200 - np.flatnonzero(found[0]).min() < 50
+
+
 def test_the_object_is_at_the_pixel_and_the_depth_that_the_intrinsics_give(placed, drawn):
     reference, asset, _, view = placed
     color, depth = drawn[0]

@@ -52,11 +52,13 @@ class RobotMask:
         such as an object that it holds, is not it."""
         drawn = self.depth(self.points(q)[None], self.camera_T_world)[0]
         there = drawn > 0
-        if not there.any():
-            return there
-        z = float(np.median(drawn[there]))
-        reach = round(MARGIN * self.camera.fx / z)
-        near = minimum_filter(np.where(there, drawn, np.inf), 2 * reach + 1)
-        before = (depth > 0) & (depth < near - MARGIN - noise_at(z))
-        found: np.ndarray = np.isfinite(near) & ~before
+        nearest = np.full(drawn.shape, np.inf)  # m that something before the robot is nearer than
+        octave = np.floor(np.log2(drawn, out=np.zeros_like(drawn), where=there))
+        for number in np.unique(octave[there]):  # the margin is more pixels of a link that is nearer
+            z = 1.5 * 2.0**number
+            reach = round(MARGIN * self.camera.fx / z)
+            part = minimum_filter(np.where(there & (octave == number), drawn, np.inf), 2 * reach + 1)
+            nearest = np.minimum(nearest, part - MARGIN - noise_at(z))
+        before = (depth > 0) & (depth < nearest)
+        found: np.ndarray = np.isfinite(nearest) & ~before
         return found

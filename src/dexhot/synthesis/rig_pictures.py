@@ -28,6 +28,7 @@ MOMENTS, SAMPLES = 8, 300
 SETTLED = 0.3  # weight of how firmly the visible part fixes the first pose
 PLENTY = 0.5  # visible fraction of the object above which more is no better
 ROUND = 10  # sides of a drawn cylinder
+CLEAR = 0.3  # m before the camera in which the robot never is: nearer, a depth camera measures nothing
 GRIPPED = 0.1  # m around the object that should be in view too: the hand
 
 
@@ -38,7 +39,7 @@ def rig_camera(width: int, height: int) -> Intrinsics:
 
 def rig_view(reference: Reference, hand: RobotHand, asset: ObjectAsset) -> np.ndarray:
     """(7,) world_T_camera of the camera that sees most of the object along a reference with the arm's path, 0.5 to
-    0.9 m away where its whole path is in view from there."""
+    0.9 m away where its whole path is in view from there, and out of the robot's way."""
     frames = np.linspace(0, len(reference.q) - 1, MOMENTS).astype(int)
     poses = reference.object_pose[frames]
     low, high = asset.vertices.min(axis=0) - 0.5 * GRIPPED, asset.vertices.max(axis=0) + 0.5 * GRIPPED
@@ -59,9 +60,11 @@ def rig_view(reference: Reference, hand: RobotHand, asset: ObjectAsset) -> np.nd
 
     scores = []
     for view in views:
-        seen, free = _visible(camera, view, robot.depth(shapes, inverse(view)), surface, outward)
+        drawn = robot.depth(shapes, inverse(view))
+        seen, free = _visible(camera, view, drawn, surface, outward)
         kept = _settled(surface[0][free[0]], outward[0][free[0]])
-        scores.append((float(np.minimum(seen, PLENTY).mean() + 0.5 * seen.min()), kept))
+        in_the_way = bool(((drawn > 0) & (drawn < CLEAR)).any())
+        scores.append((float(np.minimum(seen, PLENTY).mean() + 0.5 * seen.min()) - in_the_way, kept))
     best = max(kept for _, kept in scores) or 1.0
     return views[int(np.argmax([seen + SETTLED * kept / best for seen, kept in scores]))]
 
