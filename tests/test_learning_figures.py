@@ -23,6 +23,13 @@ SENTENCES = [  # page; its words with a place for each figure; benchmark; its me
     ("docs/planning.md", "has {:.2f} on the same clips (`robust_fraction_all`", "mine-test", "robust_fraction_all"),
     ("docs/planning.md", "`planned` {:.2f}, replay {:.2f}, the frozen hand {:.0f} (", "policy-panel",
      "planned_success_panel replay_success_panel frozen_success_panel"),
+    ("docs/planning.md", "on the floating hand, and {:.2f} of these on the rig too", "policy-arm",
+     "planned_arm_strict_of_strict"),
+    ("docs/planning.md", "the floating hand has {:.2f} of the perturbed worlds with `planned` and {:.2f} with replay",
+     "policy-arm", "planned_perturbed replay_perturbed"),
+    ("benchmarks/README.md", "{} placed, {} strict (replay: {}, of which {:.2f}) | {:.2f} | 0.75 |", "policy-arm",
+     "planned_n_placed planned_n_placed_strict replay_n_placed_strict replay_arm_strict_of_strict "
+     "planned_arm_strict_of_strict"),
     ("docs/flywheel.md", "| {:,} of {:,} |", "demonstrations", "demonstrations attempts"),
     ("benchmarks/README.md", "success_10cm_20deg / success_10cm_40deg | {:.2f} / {:.2f} (0.83 / 0.86)", "mine",
      "success_10cm_20deg success_10cm_40deg"),

@@ -97,7 +97,7 @@ def test_the_grasping_hand_is_fitted_in_metres(grasp):
     true = truth["keypoints_3d"] @ camera_T_world[:3, :3].T + camera_T_world[:3, 3]
     error = 1e3 * np.linalg.norm(fit.trajectory.hands["right"].keypoints - true, axis=-1)
     assert np.isfinite(error).mean() > 0.9
-    assert np.nanmean(error) < 15.25 and np.nanmean(error[17:]) < 13.6  # 15.1, 13.4 mm; the goal for all is 15
+    assert np.nanmean(error) < 15 and np.nanmean(error[17:]) < 13.5  # 14.87 and 13.1 mm
     guess = evidence.relative_depth["right"] / recording.intrinsics.fx * true[:, :1, 2]
     ahead, guess = (
         z - np.nanmean(z, axis=1, keepdims=True)
