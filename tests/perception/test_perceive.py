@@ -348,17 +348,6 @@ def test_what_covers_the_palm_is_no_hand_once_its_skin_is_known(apart, kept):
     assert found[inside].mean() == pytest.approx(kept, abs=0.1)
 
 
-@pytest.mark.parametrize("shaded, kept", [(0.05, 1.0), (0.5, 0.5)])
-def test_a_shadow_on_a_hand_is_left_in_its_core_and_a_thing_is_not(shaded, kept):
-    skin, whole = SkinColour(), (slice(None), slice(None))
-    color, core = np.full((20, 20, 3), [200, 150, 120], np.uint8), np.ones((20, 20), bool)
-    skin.beside(np.zeros((20, 20), bool))
-    skin.within(color, core, whole)
-    color[: round(20 * shaded)] = [60, 90, 120]
-    skin.beside(core)
-    assert skin.within(color, core, whole).mean() == kept
-
-
 def test_what_is_seen_beside_a_hand_is_not_its_skin():
     """Most of what lies about the keypoints is other than skin: the spread of colours is not taken for that of skin."""
     found = {(200, 150, 120): 45, (170, 140, 120): 30, (230, 150, 100): 25}

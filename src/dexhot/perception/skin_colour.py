@@ -9,7 +9,6 @@ APART, MOSTLY = 6, 0.5  # px from the object's outline from which a hand is not 
 # there where skin is learned from it
 MEMORY = 0.9  # of what was learned before
 KNOWN = 8.0  # deviations of chromaticity from the remembered skin up to which a pixel may be skin: light changes
-MOST = 0.9  # of a core, up to which what is not skin in it is left out
 FEW = 20  # pixels that say what skin is
 
 
@@ -26,8 +25,7 @@ class SkinColour:
 
     def within(self, color: np.ndarray, core: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
         """What of a hand's core is skin, and not something that lies before it; color (h, w, 3) and core (h, w) of this
-        part of the image. All of the core as long as too little is known, and where most of it is skin: its median is
-        then skin's too, and what differs may be in shadow."""
+        part of the image. All of the core as long as too little is known."""
         if self.thing is not None:
             away = core & ~self.thing[part]
             if away.sum() > max(FEW, MOSTLY * core.sum()):
@@ -37,7 +35,7 @@ class SkinColour:
         if not self.spread.any():
             return core
         its = kernels.alike(color, self.middle, self.spread, KNOWN, core)
-        return its if FEW < its.sum() < MOST * core.sum() else core
+        return its if its.sum() > FEW else core
 
 
 def skin_of(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
