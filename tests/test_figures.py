@@ -31,8 +31,9 @@ STATED = [  # page; its words with a place for each figure; benchmark; where the
      "rows/contact, published values alone/metrics",
      "hand_joints_mm hand_vertices_mm object_vertices_mm joints_on_object_mm penetration_mm"),
     (BENCH, "then 15) | {:.2f}; {:.2f}; {:.0f} | -; -; < 10 | | | against the true path of the object; on the arm, "
-     "from video; from mocap | {:.2f}; {:.2f}; {:.2f} |", "video", "metrics", "video_success_strict mocap_success_strict "
-     "points_behind_mocap video_success_strict_true_path video_arm_strict_fraction mocap_arm_strict_fraction"),
+     "from video; from mocap | {:.2f}; {:.2f}; {:.2f} |", "video", "metrics",
+     "video_success_strict mocap_success_strict points_behind_mocap video_success_strict_true_path "
+     "video_arm_strict_fraction mocap_arm_strict_fraction"),
     (BENCH, "hand; object error lower | {:.2f}; {:.2f} |", "fit-papers", "metrics",
      "homan_two_hands_paper_masks_hand_lower homan_two_hands_paper_masks_object_lower"),
     (BENCH, "95 GRAB clips, white noise | update_ms_p50, CPU time | {:.2f} | 0.8 | | | error_ratio_best_sensor; "
