@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dexhot.geometry.boxes import window
 from dexhot.perception import mask_kernels as kernels
 
 LEAST_SPREAD, MOST_SPREAD = 0.008, 0.015  # of chromaticity: more is not skin alone, but what is seen beside it
@@ -21,7 +22,10 @@ class SkinColour:
 
     def beside(self, outline: np.ndarray | None) -> None:
         """Where the object is, seen or hidden (H, W); None where that is not surely known."""
-        self.thing = None if outline is None else kernels.dilate(outline, APART, True)
+        self.thing = None if outline is None else outline.copy()
+        if self.thing is not None and self.thing.any():
+            box = window(self.thing, APART)
+            self.thing[box] = kernels.dilate(self.thing[box], APART, True)
 
     def within(self, color: np.ndarray, core: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
         """What of a hand's core is skin, and not something that lies before it; color (h, w, 3) and core (h, w) of this
