@@ -94,14 +94,14 @@ def test_the_camera_does_not_stand_where_the_robot_comes_near_it(placed, monkeyp
 
 
 def test_a_link_near_the_camera_hides_no_more_of_the_others_surroundings(placed, monkeypatch):
-    """6 mm are 40 pixels of a link 5 cm away, and 2 of a hand at 0.6 m."""
+    """6 mm are 40 pixels of a link 5 cm away, and 3 of a hand at 0.6 m."""
     reference, _, hand, view = placed
     drawn = np.zeros((240, 320), np.float32)
     drawn[:, 200:], drawn[100:120, 40:60] = 0.05, 0.6
     monkeypatch.setattr(RobotMask, "depth", lambda *_: drawn[None])
     found = RobotMask(hand, CAMERA, view)(joints(reference, 0), np.zeros(drawn.shape, np.float32))
     rows, columns = np.nonzero(found[:, :120])
-    assert 100 - rows.min() == 40 - columns.min() == columns.max() - 59 == 2
+    assert 100 - rows.min() == 40 - columns.min() == columns.max() - 59 == 3
     assert 20 < 200 - np.flatnonzero(found[0]).min() < 50
 
 

@@ -171,9 +171,16 @@ def test_a_reference_of_a_test_clip_is_refused_without_its_clip_and_by_any_name(
         require_training(reference.name, reference)
 
 
-@pytest.mark.parametrize("name", ["parametric/lift-box", "parametric/throw-box-1", "parametric/lift-cone-1"])
-def test_a_clip_that_cannot_be_generated_is_refused(name):
-    with pytest.raises(NotFoundError, match="KIND-SHAPE-SEED"):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("parametric/lift-box", "KIND-SHAPE-SEED"),
+        ("parametric/throw-box-1", "'throw'; available: carry"),
+        ("parametric/lift-cone-1", "'cone'; available: box"),
+    ],
+)
+def test_a_clip_that_cannot_be_generated_is_refused(name, told):
+    with pytest.raises(NotFoundError, match=told):
         parent_clip(name)
 
 
