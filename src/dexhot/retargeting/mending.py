@@ -17,7 +17,6 @@ from dexhot.geometry.rotations import (
     quat_conjugate,
     quat_multiply,
     quat_rotate,
-    rotvec_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset, Symmetry
@@ -92,7 +91,7 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
     for t in range(1, len(pose)):
         before, now = pose[t - 1, 3:], quat_multiply(pose[t, 3:], correction)
         if quat_angle(before, now) > TURN:
-            same = _nearest(symmetry, before, now)
+            same = nearest_equivalent(symmetry, make_pose(np.zeros(3), now), before)[3:]
             if quat_angle(before, same) < max(SAME, fitted * 0.5 * quat_angle(before, now)):
                 correction, now, count = quat_multiply(quat_conjugate(pose[t, 3:]), same), same, count + 1
         center = np.asarray(symmetry.center, float)
@@ -276,20 +275,3 @@ def _lowered(clip: HandObjectTrajectory, drop: float) -> HandObjectTrajectory:
         for side, hand in clip.hands.items()
     }
     return replace(clip, hands=hands, object_pose=clip.object_pose - shift)
-
-
-def _nearest(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """The symmetric equivalent (4,) of `now` that is nearest to `before`."""
-    if symmetry.kind == "sphere":
-        return before
-    candidates = [quat_multiply(now, rotation) for rotation in np.asarray(symmetry.rotations, float)]
-    if symmetry.kind == "axis":
-        candidates = [_turned_about(symmetry, before, candidate) for candidate in candidates]
-    return min(candidates, key=lambda q: float(quat_angle(before, q)))
-
-
-def _turned_about(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """`now` turned about the axis of symmetry to be nearest to `before`: removes the twist of their difference."""
-    axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
-    difference = quat_multiply(quat_conjugate(now), before)
-    return quat_multiply(now, rotvec_to_quat(2.0 * np.arctan2(difference[1:] @ axis, difference[0]) * axis))
