@@ -95,6 +95,7 @@ def test_a_recipe_like_another_gives_what_differs():
     assert mine.name == "x" and mine.method == "homan" and mine.terms["size"] == {"weight": 0.5, "scale": 1.0}
     assert mine.sources["size.weight"] == "ours" and homan.sources["size.weight"] == "paper"
     assert mine.terms["pca"] == homan.terms["pca"] and mine.solver == homan.solver
+    assert read(terms={"size": {"ours": None}}).terms == homan.terms
     with pytest.raises(NotFoundError, match=r"size\.weights"):
         read(terms={"size": {"ours": {"weights": 0.5}}})
     with pytest.raises(FileFormatError, match="under paper or ours"):

@@ -4,7 +4,7 @@ Every setting stands under `paper` (published) or `ours` (unpublished there, cho
 says which one it is `like` gives only what differs from that one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -228,30 +228,33 @@ def _like(base: Recipe, raw: dict[str, Any], path: Path) -> Recipe:
     rows = {**(raw.get("terms") or {}), "solver": raw.get("solver") or {}}
     values, sources = {}, {}
     for group, block in rows.items():
-        if not isinstance(block, dict) or not set(block) <= set(SOURCES):
-            raise FileFormatError(f"{path.name}: {group}: settings stand under {' or '.join(SOURCES)}.")
-        for source, given in block.items():
-            values.update({f"{group}.{setting}": value for setting, value in given.items()})
-            sources.update({f"{group}.{setting}": source for setting in given})
+        for source, setting, value in _given(f"{path.name}: {group}", block):
+            values[f"{group}.{setting}"], sources[f"{group}.{setting}"] = value, source
     changed = base.changed([f"{key}={value}" for key, value in values.items()])
     return replace(changed, name=str(raw["name"]), sources=base.sources | sources)
 
 
 def _settings(where: str, block: Any, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
-    if not isinstance(block, dict) or not set(block) <= set(SOURCES):
-        raise FileFormatError(f"{where}: settings stand under {' or '.join(SOURCES)}.")
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for source, rows in block.items():
-        for setting, value in (rows or {}).items():
-            if setting not in names:
-                raise NotFoundError(f"setting of {where}", str(setting), names)
-            if setting in values:
-                raise FileFormatError(f"{where}.{setting} is given twice.")
-            values[setting], sources[setting] = _number(f"{where}.{setting}", value), source
+    for source, setting, value in _given(where, block):
+        if setting not in names:
+            raise NotFoundError(f"setting of {where}", str(setting), names)
+        if setting in values:
+            raise FileFormatError(f"{where}.{setting} is given twice.")
+        values[setting], sources[setting] = _number(f"{where}.{setting}", value), source
     if missing := [name for name in names if name not in values]:
         raise FileFormatError(f"{where} lacks {', '.join(missing)}.")
     return values, sources
+
+
+def _given(where: str, block: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Source, name and value of each setting of a term or the solver. Raises FileFormatError."""
+    if not isinstance(block, dict) or not set(block) <= set(SOURCES):
+        raise FileFormatError(f"{where}: settings stand under {' or '.join(SOURCES)}.")
+    for source, rows in block.items():
+        for setting, value in (rows or {}).items():
+            yield source, setting, value
 
 
 def _number(where: str, value: Any) -> Any:
