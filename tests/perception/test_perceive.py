@@ -13,6 +13,7 @@ from dexhot.geometry.planes import table_plane
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.bag import read_evidence, write_evidence
+from dexhot.perception.live import LiveEyes
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.object_track import ObjectTrack, note_on
 from dexhot.perception.perceive import Seen, judge, keypoints_of, of_track, perceive
@@ -21,6 +22,7 @@ from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, i
 from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
 from dexhot.perception.skin_colour import SkinColour, skin_of
 from dexhot.perception.unscanned import resting_mask
+from dexhot.perception.watcher import Watcher
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
@@ -328,6 +330,40 @@ def test_a_table_of_the_colour_of_skin_is_no_hand():
     table = table_plane(CAMERA, depth)
     found = hand_mask(CAMERA, color, depth, hand, table)
     assert (found & ~flesh).sum() < 0.1 * flesh.sum() < (hand_mask(CAMERA, color, depth, hand) & ~flesh).sum()
+
+
+class ThingBelow(HiddenAtFirst):
+    """An object that lies below the hand, and is lost as soon as it is before the palm."""
+
+    def __call__(self, camera, depth, time, hidden, color):
+        return None, 0.0
+
+    def outline(self, sighting):
+        return np.repeat(np.arange(CAMERA.height)[:, None] > 440, CAMERA.width, axis=1)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_the_skin_of_one_image_tells_the_hand_from_what_covers_it_in_a_later_one(live):
+    recording, blue = clip(3, np.full((CAMERA.height, CAMERA.width), 600, np.uint16)), slice(205, 440)
+    recording.color[:, :, 240:360] = [200, 150, 120]
+    recording.color[2, blue] = [40, 120, 200]
+    if live:
+        eyes = LiveEyes(CAMERA, None, lambda color: [sighting()])
+        eyes.track = ThingBelow()
+        labels = [eyes.look(recording.color[k], recording.depth[k], k / 30).labels for k in range(3)]
+    else:
+        watcher = Watcher(recording, ("right",), {}, lambda color: [sighting()], ThingBelow())
+        for k in range(3):
+            watcher.look(k)
+        of_track(
+            watcher.hands_seen["right"],
+            np.array([one.boxes[1] for one in watcher.hands_seen["right"]]),
+            labels := watcher.labels,
+            LABEL["right"],
+            Seen(),
+        )
+    shown = [int((labels[k][blue] == LABEL["right"]).sum()) for k in (1, 2)]
+    assert shown[1] < 0.1 * shown[0]
 
 
 @pytest.mark.parametrize("apart, kept", [(True, 0.0), (False, 1.0)])

@@ -135,6 +135,7 @@ class LiveEyes:
         self.track: LiveTrack | None = None
         self.table: Plane | None = None  # as measured; a robot's is known
         self.skin = SkinColour()
+        self.sighting: ObjectSighting | None = None  # of the last image
         self.number = 0
         if asset is not None:
             model = rigid_model(asset.vertices, asset.faces, asset.name)
@@ -164,6 +165,8 @@ class LiveEyes:
         hands: Sequence[HandSighting] = ()
         if self.hands is not None and color is not None:
             hands = self.hands(color)
+            if hands and self.track is not None:
+                self.skin.beside(self.track.outline(self.sighting))
             for hand in hands:
                 mask = hand_mask(self.camera, color, z, hand, self.table, self.skin) if measured else hidden
                 hidden |= mask
@@ -182,7 +185,7 @@ class LiveEyes:
         if self.track is not None:
             self.track.guesses, self.track.hands = guesses, hands
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
-            self.skin.beside(self.track.outline(seen.sighting))
+            self.sighting = seen.sighting
             seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
                 mask = self.track.seen(seen.sighting.pose, z, hidden, color)

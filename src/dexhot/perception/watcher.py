@@ -12,7 +12,14 @@ from dexhot.geometry.poses import matrix_to_pose
 from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
 from dexhot.perception.hand_meshes import MeshRows
 from dexhot.perception.object_track import ObjectTrack
-from dexhot.perception.protocols import BoxDetector, BoxedHandKeypoints, HandKeypoints, HandMesh, HandSighting
+from dexhot.perception.protocols import (
+    BoxDetector,
+    BoxedHandKeypoints,
+    HandKeypoints,
+    HandMesh,
+    HandSighting,
+    ObjectSighting,
+)
 from dexhot.perception.segmentation import hand_mask
 from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, box_of, in_space
 from dexhot.perception.skin_colour import SkinColour
@@ -45,6 +52,7 @@ class Watcher:
         self.marked = {name: where for name, where in prompts.items() if name in sides and where.shape == (4,)}
         self.table: Plane | None = None
         self.skin = SkinColour()
+        self.sighting: ObjectSighting | None = None  # of the last image
         T = len(recording)
         self.labels = np.zeros((T, self.camera.height, self.camera.width), np.uint8)  # of a segmenter, and the object
         self.detections: dict[str, list[np.ndarray]] = {  # name -> T arrays (K, 5) of boxes, scores
@@ -103,6 +111,8 @@ class Watcher:
         surfaces = {}
         if self.meshes is not None:
             surfaces = dict(zip(map(id, expected), self.meshes(self.camera, color, expected)))
+        if found and self.track is not None:
+            self.skin.beside(self.track.outline(self.sighting))
         for hand in found:
             mask = masks.get(hand.side)
             if mask is None:
@@ -165,7 +175,7 @@ class Watcher:
                 self.track.segmented = mask
             self.track.hands = found
             sighting, self.confidence[k] = self.track(self.camera, depth, float(self.recording.time[k]), hidden, color)
-            self.skin.beside(self.track.outline(sighting))
+            self.sighting = sighting
             if self.track.ambiguous:
                 raise DexhotError(
                     f"{self.recording.name}: more than one thing in frame {k} has the object's shape, at u,v "
