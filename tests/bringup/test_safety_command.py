@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from dexhot.bringup import safety_client
 from dexhot.cli import main
 from dexhot.cli.safety_command import NOBODY
 from dexhot.ros.supervise.supervisor_node import SupervisorNode
@@ -58,3 +59,12 @@ def test_without_a_supervisor_it_is_reported_within_the_timeout(ros_domain, caps
     told = capsys.readouterr()
     assert f"no supervisor answers within 0.2 s in ROS domain {ros_domain}" in told.err
     assert "error" in json.loads(told.out.splitlines()[-1])
+
+
+def test_the_stop_of_all_waits_for_robots_that_are_discovered_one_by_one(ros_domain, monkeypatch):
+    monkeypatch.setattr(safety_client, "DISCOVERY", 1.0)
+    joining = [[]] * 3 + [["/a/supervisor"]] * 10 + [["/a/supervisor", "/b/supervisor"]]
+    with safety_client.SafetyClient(timeout=2.0) as client:
+        monkeypatch.setattr(client, "_supervisors", lambda: joining.pop(0) if len(joining) > 1 else joining[0])
+        monkeypatch.setattr(client, "_all_hear", lambda button: True)
+        assert client.stop_all() == ["/a/supervisor", "/b/supervisor"]

@@ -133,9 +133,10 @@ def test_one_button_stops_both_robots_and_a_robots_own_stops_it_alone(lab, tmp_p
     lab.until(lambda: lab.states() == [State.FAULT, State.READY])
     assert lab.said["robot1"].reason == "the emergency stop on /robot1/safety/estop_input is pressed"
 
-    assert "there is one in: robot1, robot2" in dexhot(lab, "safety", "estop", code=3)
-    assert "fault: the emergency stop on" in dexhot(lab, "safety", "status", "--namespace", "robot1", code=1)
-    assert "/robot1/supervisor, /robot2/supervisor" in dexhot(lab, "safety", "estop", "--all")
+    assert "there is one in: robot1, robot2" in dexhot(lab, "safety", "estop", "--timeout", "15", code=3)
+    status = dexhot(lab, "safety", "status", "--namespace", "robot1", "--timeout", "60", code=1)
+    assert "fault: the emergency stop on" in status
+    assert "/robot1/supervisor, /robot2/supervisor" in dexhot(lab, "safety", "estop", "--all", "--timeout", "60")
     lab.until(lambda: lab.states() == [State.FAULT] * 2)
     assert lab.said["robot2"].reason == "the emergency stop on /safety/estop_input is pressed"
 
@@ -153,5 +154,6 @@ def dexhot(lab: Lab, *words: str, code: int = 0) -> str:
         [sys.executable, "-m", "dexhot", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lab.until(lambda: process.poll() is not None)
-        assert process.returncode == code
-        return process.stdout.read()
+        said = process.stdout.read()
+        assert process.returncode == code, said
+        return said

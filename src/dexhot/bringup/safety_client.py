@@ -25,7 +25,7 @@ from dexhot.ros.core.refusals import RefusedError
 
 SILENT = 0.5  # s: a running supervisor publishes its state at 20 Hz
 WAKE = 0.02  # s
-DISCOVERY = 3.0  # s to discover every supervisor of the domain, also on a busy machine
+DISCOVERY = 3.0  # s after the last supervisor that joined: on a busy machine they join one by one
 
 
 class NoSupervisorError(DexhotError):
@@ -105,20 +105,28 @@ class SafetyClient:
 
         Raises NoSupervisorError.
         """
-        begin = time.monotonic()
         button = self.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
         button.publish(Bool(data=True))  # latched: supervisors that discover us later receive it too
-        self._spin_until(lambda: False, begin + DISCOVERY)
-        stopped = self._spin_until(lambda: self._all_hear(button), begin + max(self.timeout, DISCOVERY + WAKE))
-        if not self._supervisors():
+        found = self._discovered()
+        if not found:
             raise self._nobody()
+        stopped = self._spin_until(lambda: self._all_hear(button), time.monotonic() + self.timeout)
         if not (stopped and button.wait_for_all_acked(Duration(seconds=self.timeout))):
-            raise DexhotError(
-                f"the stop has not reached every robot: {', '.join(self._supervisors())}; press it by hand."
-            )
+            raise DexhotError(f"the stop has not reached every robot: {', '.join(found)}; press it by hand.")
         button.publish(Bool(data=False))
         button.wait_for_all_acked(Duration(seconds=self.timeout))
         return self._supervisors()
+
+    def _discovered(self) -> list[str]:
+        """Supervisors once none has joined for DISCOVERY; none after the timeout, if that is longer."""
+        found: list[str] = []
+        joined = time.monotonic()
+        first = joined + max(self.timeout, DISCOVERY)
+        while time.monotonic() < (joined + DISCOVERY if found else first):
+            self.executor.spin_once(timeout_sec=WAKE)
+            if (now := self._supervisors()) != found:
+                found, joined = now, time.monotonic()
+        return found
 
     def _all_hear(self, button: Publisher) -> bool:
         """Whether every known supervisor has subscribed to our button; each has two subscriptions."""
