@@ -96,3 +96,22 @@ def test_the_last_choice_is_fine_at_the_points_lenient_at_the_surface_and_strict
     assert 0.05 < choice() < 0.2  # the square root of 1 / 158
     assert choice(off=0.002) < 0.5 * choice()  # by half a deviation of the noise
     assert choice(gap=OUTSIDE) == choice() and choice(gap=OUTSIDE + 0.1) == 0.0
+
+
+def test_a_square_box_that_is_moved_does_not_spin_on():
+    """Four rolls look the same: nothing that is measured stops a spin that one poor image began."""
+    vertices, faces = made_mesh(trimesh.creation.box((0.12, 0.04, 0.04)))
+    scene, model, rng = DrawnScene(vertices, faces), rigid_model(vertices, faces), np.random.default_rng(3)
+    pose = random_pose(rng, model.centre)
+    tracker = DepthObjectPose(model)
+    tracker.register(CAMERA, None, *scene.seen(pose, rng, hand=False)[:2])
+    first = tracker.pose.copy()
+    spin = np.radians(1500.0) * first[:3, 0]  # about the long side
+    tracker.velocity = np.concatenate([spin, [0.3, 0.0, 0.0]])
+    for k in range(1, 6):
+        pose[0, 3] += 0.01
+        depth, _, hand = scene.seen(pose, rng, hand=False)
+        found = tracker.follow(CAMERA, None, depth, k / 30, hand)
+        assert not tracker.lost
+    turned = np.degrees(Rotation.from_matrix(found.pose[:3, :3] @ first[:3, :3].T).magnitude())
+    assert turned < 15.0 and np.linalg.norm(found.pose[:3, 3] - first[:3, 3] - [0.05, 0.0, 0.0]) < 0.006

@@ -40,6 +40,7 @@ REACH, REACH_NOISE = (
     (0.12, 0.025),
     (2.0, 1.5),
 )  # of tracking, wide and narrow: diameters, but deviations of depth at least
+FAST, HASTE = np.radians(500.0), 0.2  # rad/s, as fast as people turn things; what that costs of a score
 NO_GAP = np.zeros((0, 0), np.float32)
 
 
@@ -216,6 +217,7 @@ class DepthObjectPose:
         diameter, noise = self.model.diameter, noise_at(float(self.pose[2, 3]))
         reach = max(REACH[0] * diameter, REACH_NOISE[0] * noise), max(REACH[1] * diameter, REACH_NOISE[1] * noise)
         best: tuple[float, np.ndarray, np.ndarray, float] | None = None
+        likeliest = -np.inf
         for R, t in self._predictions(dt):
             window = self._window(camera, R, t)
             mine, gap = self._by_colour(color, hidden, window)
@@ -228,9 +230,11 @@ class DepthObjectPose:
                 SILHOUETTE,
             )  # fmt: skip
             score, seen = self.confidence(camera, R, t, depth, hidden)
-            if best is None or score > best[0]:
-                best = score, R, t, seen
-            if score > 0.85:
+            turned = Rotation.from_matrix(R @ self.pose[:3, :3].T).magnitude()
+            likely = score - HASTE * (turned / dt / FAST) ** 2
+            if likely > likeliest:
+                best, likeliest = (score, R, t, seen), likely
+            if likely > 0.85:
                 break
         if best is None or best[0] < LOST:
             self.lost, self.velocity, self.time = True, np.zeros(6), time
@@ -263,14 +267,15 @@ class DepthObjectPose:
         return np.where((depth > 0) & (np.abs(depth * per_metre - d) < ON_TABLE), -depth, depth)
 
     def _predictions(self, dt: float) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Constant velocity, and at rest."""
+        """Constant velocity; the same without its turn, as a spin that fingers hide goes on for ever; and at rest."""
         assert self.pose is not None
         R, t = self.pose[:3, :3], self.pose[:3, 3]
         still = (R.copy(), t.copy())
         if not self.velocity.any():
             return [still]
-        moved = Rotation.from_rotvec(self.velocity[:3] * dt).as_matrix() @ R, t + self.velocity[3:] * dt
-        return [moved, still]
+        there = t + self.velocity[3:] * dt
+        turned = Rotation.from_rotvec(self.velocity[:3] * dt).as_matrix() @ R
+        return [(turned, there), (R.copy(), there.copy()), still]
 
     def _window(self, camera: Intrinsics, R: np.ndarray, t: np.ndarray) -> tuple[slice, slice]:
         """Rows and columns in which the object may be seen."""
