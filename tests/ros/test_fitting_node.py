@@ -38,7 +38,7 @@ class Fitting:
         made = (self.node.hand_fit, self.node.object_fit, self.node.hand_model)
         assert bench.spin_until(lambda: all(p.get_subscription_count() for p in made))
 
-    def feed(self, clip, k: int, labelled: int | None = None) -> None:
+    def feed(self, clip, k: int, labelled: int | None = None, relative_depth: np.ndarray | None = None) -> None:
         """The evidence of frame k; its labels with the stamp of frame `labelled`."""
         recording, evidence, _ = clip
         header = Header(stamp=messages.to_stamp(BEGIN + k / 30), frame_id=FRAME)
@@ -46,7 +46,8 @@ class Fitting:
         node = self.node
         node.pairs.on_info(camera_info(header, recording.intrinsics))
         node.pairs.on_depth(image(header, recording.depth[k]))
-        node.on_keypoints(keypoint_cloud(header, evidence.keypoints["right"][k]))
+        points = evidence.keypoints["right"][k]
+        node.on_keypoints(keypoint_cloud(header, points, relative_depth=relative_depth))
         covariance = np.diag([1e-5] * 3 + [1e-3] * 3)
         node.on_pose(messages.stamped_pose(header, evidence.object_pose[k], covariance))
         node.on_labels(image(late, evidence.labels[k]))
@@ -73,6 +74,19 @@ def test_hand_and_object_are_fitted_and_published_with_the_images_stamp(fitting,
     assert np.linalg.norm(pose[:3] - clip[1].object_pose[5, :3]) < 0.006
     assert 0 < covariance[0, 0] < 0.01**2
     assert len(fitting.models[-1].position) == 51 + fitting.node.person.shape_size
+
+
+@pytest.mark.parametrize("relative_depth", [None, np.linspace(0.0, 40.0, 21)])
+def test_the_detectors_relative_depth_is_fitted_where_it_is_estimated(fitting, clip, monkeypatch, relative_depth):
+    given = []
+    monkeypatch.setattr(fitting.node.newest, "give", given.append)
+    fitting.feed(clip, 0, relative_depth=relative_depth)
+    [(_, frame)] = given
+    assert frame.pixels == pytest.approx(clip[1].keypoints["right"][0, :, 3:5], abs=1e-3)
+    if relative_depth is None:
+        assert frame.relative_depth is None
+    else:
+        assert frame.relative_depth == pytest.approx(relative_depth)
 
 
 def test_labels_of_another_image_are_not_fitted_to_this_ones_depth(fitting, clip):

@@ -16,7 +16,7 @@ from dexhot.perception.protocols import HandSighting
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import camera_info, image, read_cloud
+from dexhot.ros.see.camera_messages import camera_info, image, read_keypoints
 from dexhot.ros.see.image_pairs import START_UP
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.scene import arm_scene
@@ -273,7 +273,8 @@ class OneHand(PerceptionNode):
     def hand_finder(self):
         def finder():
             rows = iter(self.rows)
-            return lambda color: [HandSighting("right", next(rows)[:, 3:5], 0.9, 1.0, np.zeros(21))]
+            along = iter(self.relative_depth)
+            return lambda color: [HandSighting("right", next(rows)[:, 3:5], 0.9, 1.0, next(along))]
 
         return finder if self.sides else None
 
@@ -283,6 +284,7 @@ def test_the_keypoints_are_those_of_a_hand_of_the_operators_size_where_one_is_fi
     recording, evidence, truth = tiny_clip(6)
     palm = float(np.linalg.norm(truth[0, MIDDLE_MCP] - truth[0, WRIST]))
     OneHand.rows = evidence.keypoints["right"]
+    OneHand.relative_depth = recording.intrinsics.fx * (truth[..., 2] / truth[:, :1, 2] - 1.0)
     heard = bench.listen(PointCloud2, HAND_KEYPOINTS["right"])
     node = bench.start(OneHand(), hands="right", fit=fit, fill=True, palm_length=palm, silence=60.0, tf="none")
     assert node.state == "active", node.resting
@@ -293,7 +295,9 @@ def test_the_keypoints_are_those_of_a_hand_of_the_operators_size_where_one_is_fi
         node.hear("depth", node.pairs.on_depth, image(header, recording.depth[k]))
         node.hear("colour", node.pairs.on_color, image(header, recording.color[k]))
         assert bench.spin_until(lambda k=k: len(heard) > k), node.unseen
-    rows = np.array([read_cloud(m) for m in heard])
+    clouds = [read_keypoints(m) for m in heard]
+    rows = np.array([points for points, _ in clouds])
+    np.testing.assert_allclose([along for _, along in clouds], OneHand.relative_depth, atol=1e-3)
     found = np.linalg.norm(rows[:, MIDDLE_MCP, :3] - rows[:, WRIST, :3], axis=1)
     off = np.linalg.norm(rows[..., :3] - truth, axis=2).mean(axis=1)
     assert np.isfinite(rows[..., :3]).all()

@@ -29,15 +29,23 @@ class SizedHand:
         self.last = -np.inf  # s, of the last image
         self.took = 0.0  # s, its fit
 
-    def __call__(self, stamp: float, depth: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def __call__(
+        self,
+        stamp: float,
+        depth: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        relative_depth: np.ndarray | None = None,
+    ) -> np.ndarray:
         """depth (H, W) mm, labels (H, W), rows (21, 6) x y z u v confidence -> the same with the fitted hand's places;
-        the confidence is at most the fraction of the evidence that the fit explains."""
+        the confidence is at most the fraction of the evidence that the fit explains. relative_depth (21,) px."""
         # A start takes many times as long as a step: on a slow machine each one would outlast FORGOTTEN itself.
         if self.tracker is None or not 0.0 < stamp - self.last <= FORGOTTEN + self.took:
             self.tracker = HandObjectTracker(self.person, None, self.camera, self.recipe, palm_length=self.palm_length)
         self.last, begin = stamp, monotonic()
         confidence = np.nan_to_num(rows[:, 5])
-        fitted = self.tracker.step(Frame(stamp, depth, labels, rows[:, 3:5], confidence))
+        frame = Frame(stamp, depth, labels, rows[:, 3:5], confidence, relative_depth=relative_depth)
+        fitted = self.tracker.step(frame)
         self.took = monotonic() - begin
         out = rows.copy()
         if fitted is None:

@@ -112,6 +112,7 @@ class LiveImage:
     confidence: float  # of its best candidate
     prompt_note: str = ""  # what became of a prompt that was not on one thing
     ambiguous: str = ""  # pixels of several things that look like it, where none of them was taken
+    relative_depth: dict[str, np.ndarray] = field(default_factory=dict)  # side -> (21,), where it is estimated
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> duration
 
 
@@ -176,6 +177,8 @@ class LiveEyes:
                     if self.palm_length:
                         points[:, :3] = filled(self.camera, hand, points[:, :3], self.palm_length)
                     seen.keypoints[hand.side] = points
+                    if hand.relative_depth.any():
+                        seen.relative_depth[hand.side] = hand.relative_depth
         if self.robot is not None and robot_q is not None:
             mask = self.robot(robot_q, z)
             hidden |= mask

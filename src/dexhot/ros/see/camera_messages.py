@@ -7,7 +7,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from dexhot.data.recording import check_intrinsics
-from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, KEYPOINT_FIELDS
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, KEYPOINT_FIELDS, RELATIVE_DEPTH
 from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.codec import pixels
@@ -57,8 +57,15 @@ def read_camera_info(message: CameraInfo) -> Intrinsics:
     return found
 
 
-def keypoint_cloud(header: Header, points: np.ndarray, fields: tuple[str, ...] = KEYPOINT_FIELDS) -> PointCloud2:
-    """PointCloud2 of points (N, F), one column for each of `fields`."""
+def keypoint_cloud(
+    header: Header,
+    points: np.ndarray,
+    fields: tuple[str, ...] = KEYPOINT_FIELDS,
+    relative_depth: np.ndarray | None = None,
+) -> PointCloud2:
+    """PointCloud2 of points (N, F), one column for each of `fields`; and one of `relative_depth` (N,), if given."""
+    if relative_depth is not None:
+        points, fields = np.column_stack([points, relative_depth]), (*fields, RELATIVE_DEPTH)
     rows = np.ascontiguousarray(points, "<f4")
     size = rows.itemsize * rows.shape[1]
     message = PointCloud2(header=header, height=1, width=len(rows), point_step=size, row_step=size * len(rows))
@@ -81,6 +88,15 @@ def read_cloud(message: PointCloud2, fields: tuple[str, ...] = KEYPOINT_FIELDS, 
             f"float32 {', '.join(fields)}."
         )
     return np.frombuffer(message.data, "<f4").reshape(count, len(fields)).astype(float)
+
+
+def read_keypoints(message: PointCloud2) -> tuple[np.ndarray, np.ndarray | None]:
+    """(21, 6) of a hand's keypoints, and their relative depth (21,) px, None without it. Raises RefusedError."""
+    fields = (*KEYPOINT_FIELDS, RELATIVE_DEPTH)
+    if len(message.fields) != len(fields):
+        return read_cloud(message), None
+    rows = read_cloud(message, fields)
+    return rows[:, :-1], rows[:, -1]
 
 
 class FramesPublisher:

@@ -25,7 +25,7 @@ from dexhot.objects.library import load_object
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import keypoint_cloud, read_cloud, read_image
+from dexhot.ros.see.camera_messages import keypoint_cloud, read_image, read_keypoints
 from dexhot.ros.see.image_pairs import ImagePair, ImagePairs
 from dexhot.ros.see.newest import Newest
 from dexhot.ros.see.stamped import StampedHistory
@@ -56,7 +56,7 @@ class FittingNode(DexhotNode):
     def start(self) -> None:
         self.pairs.restart()
         self.depths: StampedHistory[ImagePair] = StampedHistory(KEPT)
-        self.keypoints: StampedHistory[np.ndarray] = StampedHistory(KEPT)
+        self.keypoints: StampedHistory[tuple[np.ndarray, np.ndarray | None]] = StampedHistory(KEPT)
         self.poses: StampedHistory[np.ndarray] = StampedHistory(KEPT)
         self.values = {"frames": 0, "skipped": 0, "hand_lost": 0, "object_lost": 0, "hand_score": 0.0}
         self.newest: Newest[tuple[ImagePair, Frame]] = Newest("fitting", self.worker)
@@ -70,7 +70,7 @@ class FittingNode(DexhotNode):
         self.depths.add(pair.stamp, pair)
 
     def on_keypoints(self, message: PointCloud2) -> None:
-        self.keypoints.add(messages.seconds(message.header.stamp), read_cloud(message))
+        self.keypoints.add(messages.seconds(message.header.stamp), read_keypoints(message))
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self.poses.add(messages.seconds(message.header.stamp), messages.read_object_pose(message)[0])
@@ -84,10 +84,10 @@ class FittingNode(DexhotNode):
         if labels.shape != pair.depth.shape or labels.itemsize != 1:
             size = f"{labels.shape[1]}x{labels.shape[0]}"
             raise RefusedError(f"labels of {size} pixels are not those of the depth image.")
-        seen = self.keypoints.take(stamp, SAME)
-        pixels = np.full((21, 2), np.nan) if seen is None else seen[:, 3:5]
-        confidence = np.zeros(21) if seen is None else np.nan_to_num(seen[:, 5])
-        frame = Frame(stamp, pair.depth, labels, pixels, confidence, self.poses.take(stamp, SAME))
+        rows, relative_depth = self.keypoints.take(stamp, SAME) or (np.full((21, 6), np.nan), None)
+        pixels, confidence = rows[:, 3:5], np.nan_to_num(rows[:, 5])
+        pose = self.poses.take(stamp, SAME)
+        frame = Frame(stamp, pair.depth, labels, pixels, confidence, pose, relative_depth)
         self.newest.give((pair, frame))
         self.values["skipped"] = self.newest.skipped
 

@@ -198,7 +198,8 @@ class PerceptionNode(DexhotNode):
         seen = eyes.look(pair.color, pair.depth, pair.stamp, joints, guesses)
         if fitted is not None and (rows := seen.keypoints.get(self.p.fit)) is not None:
             begin = time.monotonic()
-            seen.keypoints[self.p.fit] = fitted(pair.stamp, pair.depth, seen.labels, rows)
+            relative_depth = seen.relative_depth.get(self.p.fit)
+            seen.keypoints[self.p.fit] = fitted(pair.stamp, pair.depth, seen.labels, rows, relative_depth)
             seen.seconds["fit"] = time.monotonic() - begin
         if stopped.is_set():
             return
@@ -208,7 +209,8 @@ class PerceptionNode(DexhotNode):
     def publish(self, pair: ImagePair, seen: LiveImage) -> None:
         """The labels last: who has them has the rest."""
         for side, points in seen.keypoints.items():
-            self.keypoints[side].publish(keypoint_cloud(pair.header, points))
+            cloud = keypoint_cloud(pair.header, points, relative_depth=seen.relative_depth.get(side))
+            self.keypoints[side].publish(cloud)
         if seen.sighting is not None and self.pose is not None:
             assert seen.covariance is not None
             pose = matrix_to_pose(seen.sighting.pose)

@@ -38,7 +38,7 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import read_cloud
+from dexhot.ros.see.camera_messages import read_keypoints
 
 BOTH = 0.5  # s that the other hand counts as seen
 LEAD = 0.3  # s before t0 of the first target: by then every node knows t0, so a replay starts at the same tick
@@ -113,7 +113,7 @@ class TeleopNode(DexhotNode):
             self.t0, self.begun = safety.t0, False
 
     def on_keypoints(self, message: PointCloud2) -> None:
-        rows, begin = read_cloud(message), time.monotonic()
+        (rows, _), begin = read_keypoints(message), time.monotonic()
         self.image = messages.seconds(message.header.stamp)
         if self.image - self.other_seen < BOTH:
             self.warnings["hands"] = f"both hands are seen: the {self.p.side} one drives the robot"
