@@ -97,10 +97,22 @@ def test_starts_are_the_first_frame_with_noise_and_the_object_displaced(pickup):
     assert (moved[:2] < pickup.noise).all() and (moved[:2] > 0.8 * pickup.noise).all() and (moved[2:] == 0).all()
 
 
-def test_an_action_moves_the_targets_by_a_step_within_their_room(pickup):
+def test_a_start_matches_the_first_frame_wherever_the_noise_puts_it(pickup):
+    """Else nothing is paid until a hand happens to be near a frame."""
+    assert (PickupTask(pickup, 200, "ptf", SHORT, staggered=False).progress.hand >= 1).mean() > 0.95
+
+
+def test_targets_go_where_an_action_says_at_a_limited_rate(pickup):
     task = begun(pickup, "sparse", noise_palm=0.0, noise_finger=0.0, length=50)
-    task.step(np.full((3, task.action_size), 0.5))
-    np.testing.assert_allclose(task.target[:, :3] - pickup.q[0, :3], 0.5 * SHORT.step_position)
+    start = pickup.q[0, :3]
+    for _ in range(3):  # within a step: there at once, and no farther
+        task.step(np.full((3, task.action_size), 0.02))
+        np.testing.assert_allclose(task.target[:, :3] - start, np.tile(0.02 * (task.upper[:3] - start), (3, 1)))
+    task.step(np.full((3, task.action_size), -0.02))
+    np.testing.assert_allclose(task.target[:, :3] - start, np.tile(-0.02 * (start - task.lower[:3]), (3, 1)))
+    before = task.target.copy()
+    task.step(np.full((3, task.action_size), 1.0))
+    np.testing.assert_allclose(task.target[:, :3] - before[:, :3], SHORT.step_position)
     for _ in range(30):
         task.step(np.full((3, task.action_size), 9.0))
     room = pickup.q[:, :3].max(axis=0) + SHORT.room_position

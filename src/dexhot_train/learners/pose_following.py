@@ -44,7 +44,7 @@ class FollowingTraining:
     task: PickupOptions = field(default_factory=PickupOptions)
     ppo: PPOOptions = field(
         default_factory=lambda: PPOOptions(
-            reward_scale=1.0, std=0.5, gain=0.5, learning_rate=5e-4, desired_kl=0.02, entropy=0.0
+            steps=8, reward_scale=1.0, std=0.1, gain=0.1, learning_rate=5e-4, desired_kl=0.06, entropy=0.0
         )
     )
 

@@ -1,8 +1,9 @@
 """Pick-up from a start pose (TF-HOT, section 4.4): N worlds of a floating hand lift an object to a goal, at 20 Hz.
 
-The policy moves the position targets of wrist and fingers by small steps, from the first pose of a demonstration on.
-Nothing that it observes depends on the method: the demonstration enters through the start pose, which all methods
-share, and through what a method is paid.
+The policy chooses position targets of wrist and fingers, about the first pose of a demonstration, and the targets move
+towards them at a limited rate: noise of actions stays small so, where noise of steps would add up. Nothing that it
+observes depends on the method: the demonstration enters through the start pose, which all methods share, and through
+what a method is paid.
 """
 
 from dataclasses import dataclass, field
@@ -162,9 +163,11 @@ class PickupTask:
         self.whole[rows] = True
 
     def _move(self, applied: np.ndarray) -> WorldStates:
-        """Move the targets, linearly within the step."""
+        """Move the targets towards those of the action, linearly within the step."""
         o, before = self.options, self.target
-        after = before + self.largest * applied
+        start = self.pickup.q[0]
+        wanted = start + applied * np.where(applied > 0.0, self.upper - start, start - self.lower)
+        after = before + np.clip(wanted - before, -self.largest, self.largest)
         now = self.simulator.reading().q[:, 6:]
         after[:, 6:] = np.clip(after[:, 6:], now - o.lag_finger, now + o.lag_finger)
         self.target = np.clip(after, self.lower, self.upper)
