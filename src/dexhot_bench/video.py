@@ -158,7 +158,7 @@ def seen(name: str, place: Path, frames: int | None) -> tuple[HandObjectTrajecto
     try:
         evidence, _ = perceive(recording, LandmarkHands(2), object_track(asset, recording.intrinsics), SIDE)
     except DexhotError:  # as its message asks for
-        click = click_on(true.evidence.labels[0])
+        click = click_on(true.evidence.labels[0], recording.depth[0])
         seen_again = object_track(asset, recording.intrinsics, click)
         evidence, _ = perceive(recording, LandmarkHands(2), seen_again, SIDE, prompts={"object": click})
     fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand(SIDE)).trajectory

@@ -99,17 +99,21 @@ def test_a_click_is_on_the_object():
     v, u = np.mgrid[:40, :60]
     away = np.hypot(v - 20, u - 30)
     labels = np.where((away < 15) & (away > 10), LABELS["object"], 0)
-    x, y = click_on(labels).astype(int)
+    depth = np.full(labels.shape, 600)
+    x, y = click_on(labels, depth).astype(int)
     assert labels[y, x] == LABELS["object"] and away[y, x] < 11.5
+    depth[y - 2 : y + 3, x - 2 : x + 3] = 0  # a hole there
+    x, y = click_on(labels, depth).astype(int)
+    assert labels[y, x] == LABELS["object"] and depth[y, x]
     with pytest.raises(DexhotError, match="not in view"):
-        click_on(0 * labels)
+        click_on(0 * labels, depth)
 
 
 def test_a_fit_is_made_again_by_other_code(lift_clip, monkeypatch, tmp_path):
     """And what it is made of says whether the object was clicked on."""
     seen, asked = [], []
     truth = SimpleNamespace(trajectory=lift_clip, evidence=SimpleNamespace(labels=np.full((1, 2, 2), LABELS["object"])))
-    recording = SimpleNamespace(intrinsics=None, provenance={"frames": [0, 9]})
+    recording = SimpleNamespace(intrinsics=None, provenance={"frames": [0, 9]}, depth=np.full((1, 2, 2), 600))
 
     def perceive(recording, hands, track, side, prompts=None):
         asked.append(prompts)

@@ -123,7 +123,7 @@ def test_a_hand_alone_that_looks_like_the_other_one_now_and_then_is_the_one_aske
     seen = images([moved()], [moved(4)], [moved(8, side="left")], [moved(12)])
     evidence, found = perceive(clip(4), seen, None, "right")
     assert np.isfinite(evidence.keypoints["right"][:, 0, 3]).all() and not found.other_hands
-    assert "1 sightings looked like a left hand" in evidence.provenance["notes"][0]
+    assert "1 sighting looked like a left hand" in evidence.provenance["notes"][0]
     beside = [[moved(), moved(150, side="left")], [moved(4)], [moved(8, side="left")], [moved(12)]]
     evidence, found = perceive(clip(4), images(*beside), None, "right")
     assert np.isnan(evidence.keypoints["right"][2, 0, 3]) and found.other_hands == 2  # there are two hands
@@ -138,7 +138,7 @@ def test_a_hand_that_is_seen_elsewhere_is_left_out_and_the_gap_bridged():
     assert evidence.keypoints["right"][4, 0, 3] == pytest.approx(moved(16).pixels[0, 0])
     middle = (evidence.boxes["right"][1] + evidence.boxes["right"][3]) / 2
     assert evidence.boxes["right"][2] == pytest.approx(middle)
-    assert "2 sightings of a hand beside its track were left out" in evidence.provenance["notes"]
+    assert "left out: 2 sightings of a hand beside its track" in evidence.provenance["notes"]
 
 
 def test_a_detectors_boxes_take_the_place_of_those_of_keypoints():

@@ -305,7 +305,7 @@ def perceived(recording: Any, asset: Any, prompt: Any, rendered: Path | None) ->
         if rendered is None or prompt is not None:
             raise
         console.print(f"[yellow]{e}[/] It is clicked on.", highlight=False, soft_wrap=True)
-        click = click_on(load(rendered / "truth_evidence.npz", Evidence).labels[0])
+        click = click_on(load(rendered / "truth_evidence.npz", Evidence).labels[0], recording.depth[0])
         return perceived(recording, asset, click, rendered)
 
 

@@ -95,8 +95,8 @@ def perceive(
     watched = track is not None or (masks is not None and "object" in masks.names)
     if renamed:
         seen.notes.append(
-            f"{renamed} sightings looked like a {OTHER_SIDE[side]} hand; as there is one hand alone, they were taken "
-            f"for the {side} one's"
+            f"{sightings(renamed)} looked like a {OTHER_SIDE[side]} hand; as there is one hand alone, taken for the "
+            f"{side} one's"
         )
     judge(recording.name, side, seen, len(recording), hands is not None, watched)
     if seen.prompt and track is not None:
@@ -197,10 +197,15 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
     if looked and not found:
         seen.notes.append("no hand in any frame")
     if seen.beside:
-        seen.notes.append(f"{seen.beside} sightings of a hand beside its track were left out")
+        seen.notes.append(f"left out: {sightings(seen.beside)} of a hand beside its track")
     if seen.other_hands:
-        seen.notes.append(f"{seen.other_hands} sightings of a hand other than --side {side} were left out")
+        seen.notes.append(f"left out: {sightings(seen.other_hands)} of a hand other than --side {side}")
     if side == "both" and (lacking := [s for s, n in seen.hand_frames.items() if not n]):
         seen.notes.append(f"both hands were asked for, and no {lacking[0]} one was seen")
     if tracked and seen.object_frames < T:
         seen.notes.append(f"the object is lost in {T - seen.object_frames} of {T} frames")
+
+
+def sightings(count: int) -> str:
+    """So many of them, in words."""
+    return f"{count} sighting{'s' * (count != 1)}"

@@ -48,10 +48,12 @@ def listed(prompts: Mapping[str, np.ndarray]) -> dict[str, list[float] | list[li
     return {name: np.asarray(where, float).tolist() for name, where in prompts.items()}
 
 
-def click_on(labels: np.ndarray) -> np.ndarray:
-    """(2,) px: where a person clicks on the object that is seen in an image with labels (H, W). Raises DexhotError
-    where it is not."""
-    v, u = np.nonzero(labels == LABELS["object"])
+def click_on(labels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(2,) px: where a person clicks on the object that is seen in an image with labels and depth (H, W), where that
+    is measured. Raises DexhotError where the object is not seen."""
+    seen = labels == LABELS["object"]
+    measured = seen & (depth > 0)
+    v, u = np.nonzero(measured if measured.any() else seen)
     if not len(u):
         raise DexhotError("the object is not in view in the first frame.")
     nearest = np.hypot(u - np.median(u), v - np.median(v)).argmin()
