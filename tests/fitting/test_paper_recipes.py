@@ -234,3 +234,8 @@ def test_another_rotation_that_overlaps_as_well_is_ambiguous(clip):
     alike = Bodies({}, replace(MODEL, symmetry=half), "mediapipe")
     assert rival(alike, overlaps, matrix_to_6d(turned)) == 0.0
     assert ObjectSearch({}, 0.9, 0.89).ambiguous and not ObjectSearch({}, 0.9, 0.8).ambiguous
+
+
+def test_bodies_are_of_single_pictures():
+    with pytest.raises(ClipError, match="single picture"):
+        fit_recording(None, None, ASSET, load_recipe("body"), HAND)

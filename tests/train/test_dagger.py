@@ -57,6 +57,17 @@ def test_the_actor_learns_what_the_expert_does():
     assert torch.allclose(made(x), -x, atol=0.1)
 
 
+def test_a_state_is_normalised_once_also_where_the_expert_knows_a_part_of_the_worlds():
+    class Half(Drift):
+        def expert(self):
+            return -self.x, np.arange(8) < 4
+
+    made = actor()
+    trained = Dagger(Half(), made, SHORT)
+    list(trained.train())
+    assert float(made.normaliser.count) == len(torch.cat(trained.seen)) == 3 * 20 * 4
+
+
 def test_the_experts_share_of_the_worlds_falls_to_zero():
     followed = []
 

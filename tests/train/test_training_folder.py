@@ -8,7 +8,7 @@ import pytest
 
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot_train.learners.folder import CONFIG, CURVE, claim
+from dexhot_train.learners.folder import CONFIG, CURVE, claim, kept_rows, read_rows
 from dexhot_train.terms import carried_terms, grab_terms, sources
 
 HELD = (
@@ -71,3 +71,13 @@ def test_somebody_elses_configuration_is_refused(text, tmp_path):
     with pytest.raises(FileFormatError, match="choose another folder"):
         claim(tmp_path, {}, "")
     assert (tmp_path / CONFIG).read_text() == text
+
+
+def test_a_curve_whose_last_line_a_kill_cut_off_goes_on(tmp_path):
+    curve = tmp_path / CURVE
+    curve.write_text('{"iteration": 1, "steps": 8}\n{"iteration": 2, "steps": 16}\n{"itera')
+    assert [row["iteration"] for row in kept_rows(tmp_path, 1)] == [1]
+    assert [row["steps"] for row in read_rows(curve)] == [8, 16]
+    curve.write_text('{"iteration": 1, "steps": 8}\n{"itera\n{"iteration": 3, "steps": 24}\n')
+    with pytest.raises(FileFormatError, match="line 2"):
+        read_rows(curve)

@@ -42,7 +42,7 @@ from dexhot.humans.skin import HandPose, PosedHand
 from dexhot.progress import Report, unreported
 
 SIDE = "right"  # the label of a person in masks
-RENDER, PHYSICS = ("image", "mask"), ("penetration",)  # the paper's two groups, as far as a single image has them
+PHYSICS = ("penetration",)  # the paper's group, as far as a single image has it
 
 
 @dataclass(frozen=True)

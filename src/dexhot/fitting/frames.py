@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dexhot.data.keypoints import ACROSS, BONES
 from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
@@ -15,8 +16,7 @@ from dexhot.geometry.planes import ABOVE, Plane
 
 SMALL_WIDTH = 160  # px, of the image in which masks are compared
 ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
-BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])
-BONE_ENDS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 13, 17])
+BONE_STARTS, BONE_ENDS = np.array([*BONES, *ACROSS]).T
 PATCH = 3  # px around a keypoint in which its depth is measured
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from dexhot.fitting import kernels
 from dexhot.fitting.frames import some
 from dexhot.fitting.hand_fit import rotations_over_so3
-from dexhot.fitting.scene import SAMPLES, ObjectModel, SceneState
+from dexhot.fitting.normal_equations import ROBUST
+from dexhot.fitting.scene import ObjectModel, SceneState
 from dexhot.fitting.scene_terms import FrameView
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import matrix_to_quat
@@ -51,7 +52,7 @@ def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
     R, t = placed
     square = np.minimum(_distances(model, view.object_cloud, placed) / MISFIT_SIGMA, 1e3) ** 2
     outside = _impossible(view, model.samples @ R.T + t)
-    return float((square / (9.0 + square)).mean() + OUTSIDE * outside)
+    return float((square / (ROBUST + square)).mean() + OUTSIDE * outside)
 
 
 def _distances(model: ObjectModel, cloud: np.ndarray, placed: Placed) -> np.ndarray:
@@ -84,9 +85,8 @@ def rivals(model: ObjectModel) -> list[Placed]:
                 0.02 * model.radius, 0.1, model.radius,
             )  # fmt: skip
             R, t = inverse[0].T, -inverse[0].T @ inverse[1]
-            local, off, gradients = np.empty_like(model.samples), np.empty(SAMPLES), np.empty_like(model.samples)
-            kernels.object_distances(model.samples, *inverse, values, origin, spacing, local, off, gradients)
-            fits = float((np.abs(off) < RIVAL_NEAR * model.radius).mean())
+            off = np.abs(_distances(model, model.samples, (inverse[0], inverse[1])))
+            fits = float((off < RIVAL_NEAR * model.radius).mean())
             apart = float(reduced_angle(model.symmetry, np.array([1.0, 0.0, 0.0, 0.0]), matrix_to_quat(R)))
             if RIVAL_FITS < fits < SAME_FITS and apart > RIVAL_APART:
                 found.append((fits, (R, t)))

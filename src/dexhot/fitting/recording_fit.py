@@ -59,6 +59,8 @@ def fit_recording(
         raise ClipError(
             f"recipe {recipe.name} needs the robot's joints: fit_robot_hand, or `dexhot fit --joints FILE`."
         )
+    if recipe.method == "body":
+        raise ClipError(f"recipe {recipe.name} fits a single picture: fit_body, or `dexhot fit PICTURE --recipe body`.")
     if len(hands) > 1 and recipe.method != "homan":
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":

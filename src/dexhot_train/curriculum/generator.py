@@ -26,7 +26,7 @@ from dexhot.progress import Report
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot_train.curriculum.tasks import HomotopyTask, thicker, with_object
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
-from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
+from dexhot_train.learners.folder import CHECKPOINT, claim, recorded
 from dexhot_train.learners.saving import Saving
 
 PHASES = 8
@@ -257,7 +257,6 @@ def train_generator(
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
     total = (options.pretraining + options.tuning) // options.save_every or 1
-    kept_rows(folder, learner.iteration)
     with Saving(folder / CHECKPOINT, learner.state) as saving:
         for row in recorded(learner.train(), folder, learner.iteration):
             saving.after(learner.iteration, total)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dexhot.control.policy import ResidualNetwork
 from dexhot.data.types import PolicyCard
+from dexhot.errors import DexhotError
 from dexhot.rollouts.network import run_network
 from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried
 from dexhot_train.learners.lessons import (
@@ -63,6 +64,8 @@ def answered(
     plan = plan_of(card, teacher)
     acted = run_network(actor, lesson.reference, lesson.setup, simulator, starts, models, plan=plan)
     jobs = [(lesson, card, teacher, round_, k, seed, acted.states[k]) for k in range(o.worlds) if not acted.diverged[k]]
+    if not jobs:
+        raise DexhotError(f"{lesson.reference.name}: the simulation diverged in all {o.worlds} worlds; nothing to ask.")
     answers = {}
     for job, result in run(asked, jobs):
         if isinstance(result, Exception):

@@ -5,7 +5,6 @@ for it. What was mined for a training elsewhere is named with it and moves its c
 """
 
 import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from dexhot.errors import FileFormatError
 from dexhot.report.html import html_table, plain_page
 from dexhot_train.curriculum.ledger import LEDGER
 from dexhot_train.curriculum.ledger import read as read_ledger
-from dexhot_train.learners.folder import CURVE
+from dexhot_train.learners.folder import CURVE, read_rows
 
 SHOWN = {"whole/tracked": "episodes from the first frame: fraction tracked", "return": "return of an episode"}
 
@@ -65,24 +64,13 @@ def read_curve(text: str) -> Curve:
         if stages and (own := mined[path.parent.parent.name]):
             mining.append((at, at + own))
             at += own
-        rows = _rows(path)
+        rows = read_rows(path)
         steps += [at, *(at + row["steps"] for row in rows)]
         for figure, found in values.items():
             found += [np.nan, *(row.get(figure, np.nan) for row in rows)]
         at = steps[-1]
     known = {figure: np.array(found, float) for figure, found in values.items()}
     return Curve(name if equals else folder.name, mining, np.array(steps), known)
-
-
-def _rows(path: Path) -> list[dict[str, float]]:
-    """Of a curve; a last line that a kill cut off is left out."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
 
 
 def mined_steps(folder: Path) -> int:

@@ -46,8 +46,9 @@ class Dagger:
         if not self.round:
             self.observation = self.task.reset().policy
         while self.round < o.rounds:
+            before = len(self.seen)
             finished = self._act()
-            loss, still = self._fit()
+            loss, still = self._fit(before)
             self.round += 1
             if progress:
                 progress(self.round, o.rounds)
@@ -59,28 +60,30 @@ class Dagger:
     def _act(self) -> list[dict[str, float]]:
         """One round of steps; each world follows the expert with a probability that falls to zero."""
         o, finished = self.options, []
-        share = max(0.0, 1.0 - self.round / o.expert_rounds) if o.expert_rounds else 0.0
+        probability = max(0.0, 1.0 - self.round / o.expert_rounds) if o.expert_rounds else 0.0
         rng = np.random.default_rng([self.seed, self.round])
         for _ in range(o.steps):
             label, known = self.task.expert()
             self.seen.append(torch.as_tensor(self.observation[known]))
             self.labels.append(torch.as_tensor(label[known], dtype=torch.float32))
             own = self.actor(torch.as_tensor(self.observation)).numpy()
-            follows = (rng.random(self.task.size) < share) & known
+            follows = (rng.random(self.task.size) < probability) & known
             step = self.task.step(np.where(follows[:, None], label, own))
             self.observation = step.observations.policy
             finished += step.finished
         return finished
 
-    def _fit(self) -> tuple[float, float]:
-        """Fit to everything seen so far; mean squared error at the end, and that of an output of zero."""
+    def _fit(self, before: int) -> tuple[float, float]:
+        """Fit to everything seen so far, the parts from `before` on for the first time; mean squared error at the end,
+        and that of an output of zero."""
         o = self.options
         seen, labels = torch.cat(self.seen), torch.cat(self.labels)
         if not len(seen):
             raise DexhotError("the task's expert knows no action: there is nothing to imitate.")
         if not torch.isfinite(labels).all():
             raise DexhotError("the expert's actions are not finite.")
-        self.actor.normaliser.update(seen[-self.task.size * o.steps :])
+        if len(new := torch.cat(self.seen[before:])):
+            self.actor.normaliser.update(new)
         losses = []
         for _ in range(o.updates):
             drawn = torch.randint(len(seen), (o.batch,), generator=self.generator)

@@ -64,10 +64,22 @@ def recorded(rows: Iterable[dict[str, float]], folder: Path, done: int) -> Itera
 
 
 def kept_rows(folder: Path, done: int) -> list[dict[str, float]]:
-    """The curve up to iteration `done`."""
-    path = folder / CURVE
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    return [row for row in rows if row["iteration"] <= done]
+    """The curve up to iteration `done`. Raises FileFormatError for a damaged one."""
+    return [row for row in read_rows(folder / CURVE) if row["iteration"] <= done]
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """A file of JSON lines; none without the file. A last line that a kill cut off is left out. Raises FileFormatError
+    naming any other line that cannot be read."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as e:
+            if number < len(lines):
+                raise FileFormatError(f"{path} is damaged in line {number}: {e}.") from e
+    return rows
 
 
 def took(folder: Path, seconds: float, steps: int) -> None:
@@ -77,9 +89,8 @@ def took(folder: Path, seconds: float, steps: int) -> None:
 
 
 def seconds_of(folder: Path) -> float:
-    """Wall seconds of all runs of a training; 0 where none were noted."""
-    path = folder / SECONDS
-    return sum(json.loads(line)["seconds"] for line in path.read_text().splitlines()) if path.is_file() else 0.0
+    """Wall seconds of all runs of a training; 0 where none were noted. Raises FileFormatError for a damaged file."""
+    return sum(row["seconds"] for row in read_rows(folder / SECONDS))
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:

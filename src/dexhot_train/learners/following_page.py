@@ -13,13 +13,13 @@ import numpy as np
 from dexhot.data.files import write_text
 from dexhot.errors import FileFormatError
 from dexhot.report.html import html_table, plain_page
-from dexhot_train.learners.folder import CONFIG, CURVE
+from dexhot_train.learners.folder import CONFIG, CURVE, read_rows
 from dexhot_train.learners.pose_following import RESULT
 from dexhot_train.task.pickup import METHODS
 from dexhot_train.task.pickup_clips import HANDS, TASKS
 
 PAGE = "ptf.html"
-SEEDS, PAPER_WORLDS = 4, 512  # of the paper
+SEEDS, PAPER_WORLDS = "four", 512  # of the paper
 NOT_RUN = "not run"
 COLOURS = {"ptf": "#1b6ca8", "dense": "#c8641b", "sparse": "#8a8a8a", "imitation": "#4c8c3a"}
 WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 560, 230, 44, 30, 12
@@ -46,8 +46,7 @@ def read_runs(folder: Path) -> list[Run]:
             settings = json.loads(path.read_text())["settings"]
             if settings.get("task") not in TASKS:
                 continue
-            curve = path.parent / CURVE
-            rows = [json.loads(line) for line in curve.read_text().splitlines()] if curve.is_file() else []
+            rows = read_rows(path.parent / CURVE)
             result = path.parent / RESULT
             told = json.loads(result.read_text()) if result.is_file() else {}
             method, seed = settings["options"]["method"], settings["options"]["seed"]
@@ -83,7 +82,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def page(folder: Path) -> Path:
     """Write the page of the runs in `folder`, a single file without scripts; returns it."""
     runs = read_runs(folder)
-    body = f"<p>The paper has four seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
+    body = f"<p>The paper has {SEEDS} seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
     body += "numbers. Lines: mean over seeds of success in the last step of training episodes; band: their range.</p>"
     for task in TASKS:
         for hand in HANDS:

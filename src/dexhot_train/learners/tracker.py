@@ -144,8 +144,8 @@ def export_tracker(
     card.provenance = {"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()}
     if encoder:
         card.provenance["object_encoder"] = file_hash(encoder)
-        if terms := load_encoder(encoder).terms:
-            card.terms = card.terms or terms
+        both = (card.terms, load_encoder(encoder).terms)
+        card.terms = "; ".join(dict.fromkeys(terms for terms in both if terms))
         with replacing(encoder_file(folder / POLICY)) as temporary:
             shutil.copyfile(encoder, temporary)
     network = PolicyNetwork(card, options.ppo.hidden)

@@ -20,6 +20,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
+from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.encoder import ObjectEncoder
 from dexhot.objects.object_offset import object_offset
 from dexhot.simulation.perturbation import Draw
@@ -33,7 +34,9 @@ from dexhot_train.task.starts import KINDS, StartOptions, find_starts
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended
 from dexhot_train.task.vector import Observations, Step
 
-SUCCESS_MAX, SUCCESS_FINAL, SUCCESS_ANGLE = 0.05, 0.03, np.radians(40)  # success_strict's limits on the object
+_STRICT = SUCCESSES["success_strict"]  # its nominal limits on the object; where an object moves little they are lower
+SUCCESS_MAX, SUCCESS_FINAL = 0.01 * _STRICT["judged_T_max_cm"], 0.01 * _STRICT["judged_T_final_cm"]
+SUCCESS_ANGLE = np.radians(_STRICT["judged_R_max_deg"])
 
 
 @dataclass(frozen=True)
