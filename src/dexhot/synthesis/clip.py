@@ -20,7 +20,16 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.progress import Report, unreported
 from dexhot.synthesis.motion import PhysicalMotion, make_physical, shape_of
-from dexhot.synthesis.noise import Level, MaskNoise, noise_level, noisy_color, noisy_depth, noisy_keypoints, noisy_poses
+from dexhot.synthesis.noise import (
+    Level,
+    MaskNoise,
+    guessed_depth,
+    noise_level,
+    noisy_color,
+    noisy_depth,
+    noisy_keypoints,
+    noisy_poses,
+)
 from dexhot.synthesis.person import draw_person
 from dexhot.synthesis.scene import SceneRenderer, draw_look
 from dexhot.synthesis.view import around, choose_view
@@ -127,7 +136,7 @@ def render(
 def _generators(seed: int, name: str, turn: float = 0.0) -> dict[str, np.random.Generator]:
     """One stream of random numbers per purpose, so that a change of one does not change the others. A camera that went
     round by `turn` degrees sees the same things, with noise of its own."""
-    purposes = ("look", "view", "color", "depth", "mask", "keypoints", "object")
+    purposes = ("look", "view", "color", "depth", "mask", "keypoints", "object", "along")
     words = list(name.encode())
     own = [round(turn) % 360] if turn else []
     shared = ("look", "view")
@@ -260,14 +269,17 @@ def _evidence(recording: Recording, truth: Truth, level: Level, random: dict[str
     true, camera = truth.evidence, recording.intrinsics
     mask = MaskNoise(camera, level, random["mask"])
     labels = np.stack([mask(picture) for picture in true.labels])
-    keypoints = {}
+    keypoints, relative = {}, {}
     for side, exact in true.keypoints.items():
         pixels, confidence = noisy_keypoints(exact[..., 3:5], recording.time, camera, level, random["keypoints"])
+        along = guessed_depth(exact[..., :3], recording.time, camera, level, random["along"])
+        relative[side] = np.where((confidence > 0).any(axis=1, keepdims=True), along, np.nan)
         points = lifted(pixels, recording.depth, labels == LABELS[side], camera)
         keypoints[side] = np.concatenate([points, pixels, confidence[..., None]], axis=-1)
     object_pose = noisy_poses(true.object_pose, recording.time, level, random["object"])
     boxes = label_boxes(labels, ("object", *true.keypoints))
-    found = Evidence(recording.name, recording.time, labels, boxes, keypoints, object_pose, {}, recording.provenance)
+    made = recording.provenance
+    found = Evidence(recording.name, recording.time, labels, boxes, keypoints, object_pose, {}, made, relative)
     found.validate()
     return found
 

@@ -119,6 +119,17 @@ def noisy_keypoints(
     return np.where(gone[..., None], np.nan, seen), np.where(gone, 0.0, confidence)
 
 
+def guessed_depth(
+    points: np.ndarray, time: np.ndarray, camera: Intrinsics, level: Level, rng: np.random.Generator
+) -> np.ndarray:
+    """True keypoints (T, 21, 3) m, optical frame -> a detector's guess of their depth relative to the wrist, (T, 21) px
+    at the wrist's distance."""
+    k, z = level.keypoints, points[..., 2]
+    guess = (1.0 - k["flat"]) * (z - z[:, :1]) + k["along"] * correlated(rng, z.shape, time, k["memory"])
+    along: np.ndarray = camera.fx / z[:, :1] * (guess - guess[:, :1])
+    return along
+
+
 def noisy_poses(poses: np.ndarray, time: np.ndarray, level: Level, rng: np.random.Generator) -> np.ndarray:
     """camera_T_mesh (T, 7) -> as a pose estimator measures it, NaN where it does not."""
     o = level.object
