@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from tools.results import ROOT, latest
 
+from dexhot.datasets import splits, unseen_halves
+from dexhot.evaluation.summary import interval
 from stated_figures import figure, require_stated, words
 
 SENTENCES = [  # page; its words with a place for each figure; benchmark; its metrics
@@ -67,6 +69,62 @@ def perturbed(row: dict[str, Any]) -> str:
 def lenient(row: dict[str, Any]) -> str:
     """Success at DexTrack's two thresholds."""
     return f"{row['success_10cm_20deg']:.2f} / {row['success_10cm_40deg']:.2f}"
+
+
+def halves(fractions: dict[str, float], spanned: bool = True) -> list[str]:
+    """The mean of each half of the test split, of fractions by clip."""
+    found = []
+    for clips in unseen_halves(splits("grab")).values():
+        values = np.array([float(fractions[clip]) for clip in clips])
+        span = " ({:.2f} to {:.2f})".format(*interval(values)) if spanned and values.any() else ""
+        found.append(f"{values.mean():.2f}{span}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ("frozen hand", "frozen"),
+        ("kinematic replay", "kinematic"),
+        ("object-relative replay", "replay"),
+        ("`planned`, 160 rollouts", "planned"),
+        ("the miner, 44 CPU s on each clip itself", ""),
+    ],
+)
+def test_unseen_objects_and_unseen_clips_are_stated_apart(row, name):
+    if name:
+        rows = {clip["clip"]: clip[name] for clip in latest("policy")["clips"]["160"]}
+        panel, strict = (
+            {clip["clip"]: clip[name]["success_panel"] for clip in latest("policy-panel")["clips"]},
+            "perturbed",
+        )
+    else:
+        rows = {clip["clip"]: clip for clip in latest("mine-test")["clips"]}
+        panel, strict = {clip: own["success_panel"] for clip, own in rows.items()}, "robust_v2"
+    cells = "; ".join(halves({clip: own["success_strict"] for clip, own in rows.items()}, False))
+    cells += " | " + " | ".join(halves({clip: own[strict] for clip, own in rows.items()}))
+    assert f"| {row} | {cells} | {'; '.join(halves(panel, False))} |" in words("docs/planning.md")
+
+
+@pytest.mark.parametrize(
+    ("page", "benchmark", "names", "sentence"),
+    [
+        ("docs/learning.md", "policy-ppo", "tracking omnigrasp", "have {} and {}, on the 10 unseen clips {} and {} ("),
+        ("docs/learning.md", "policy-ppo", "replay planned", "(replay {0} and {2}, `planned` {1} and {3})"),
+        ("benchmarks/README.md", "policy-ppo", "tracking omnigrasp", "| {0}, {2}; {1}, {3} |"),
+        ("benchmarks/README.md", "prior-test", "planned", "`planned` (unfitted) | {}; {} (0.74; 0.53)"),
+        (
+            "docs/policy.md",
+            "policy-generated",
+            "policy replay",
+            "objects {0} (replay {1}), on the 10 unseen clips {2} ({3})",
+        ),
+    ],
+)
+def test_the_halves_of_other_runs_are_those_of_the_kept_clips(page, benchmark, names, sentence):
+    by_clip = latest(benchmark)["perturbed_by_clip"]
+    parts = zip(*(halves({clip: own[name] for clip, own in by_clip.items()}, False) for name in names.split()))
+    assert sentence.format(*(cell for half in parts for cell in half)) in words(page)
 
 
 def test_the_margins_over_ppo_are_those_of_one_run():

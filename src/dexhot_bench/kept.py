@@ -10,10 +10,10 @@ from typing import Any
 
 import dexhot
 from dexhot.data.files import write_text
+from dexhot.evaluation.summary import NOT_RUN as NOT_RUN
 from dexhot.versions import source_hash
 
 Row = dict[str, Any]
-NOT_RUN = "not run"  # in place of what is missing
 
 
 @dataclass

@@ -16,7 +16,7 @@ from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.disk import check_folder
 from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration
-from dexhot.datasets import load_clip, split_clips, splits
+from dexhot.datasets import load_clip, split_clips, splits, unseen_halves
 from dexhot.errors import DexhotError, UnreachableError
 from dexhot.evaluation.panel import NOMINAL, PANEL, of_demonstration, play_panel
 from dexhot.evaluation.score import score_on_arm
@@ -44,6 +44,7 @@ from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, suc
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the scored perturbed replays; no search uses this seed
 FULL = MineOptions(attempts=1)
+ON_HALVES = (*SUCCESSES, "success_panel", "arm_strict_fraction", "robust_fraction_all", "replay_success_strict")
 QUICK_PEERS = ("cylindersmall_lift", "duck_lift")  # all six take CEM and MPPI half a minute more
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
@@ -96,7 +97,8 @@ def run(
     rows.sort(key=lambda row: row["clip"])
     if peers or quick:
         _add_peers([r for r in rows if peers or r["clip"] in QUICK_PEERS], out, options, workers, executor, failed)
-    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named(hand)
+    metrics = figures(rows, len(clips)) | on_halves(rows, clips)
+    named = load_physics(profile=profile).named(hand)
     told = {
         "split": "quick" if quick else split,
         "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows)),
@@ -232,12 +234,18 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         return float(function(values)) if values else None
 
     in_hand = [row for row in rows if row.get("in_hand")]
+
+    def on_in_hand(name: str) -> float | None:
+        return float(np.mean([row.get(name) or 0.0 for row in in_hand])) if in_hand else None
+
     planned = [name for name in PEERS if any(f"{name}_success_strict" in row for row in rows)]
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {
         **{name: share(name) for name in (*successes, "success_strict_raw")},
-        "success_strict_in_hand": float(np.mean([row["success_strict"] for row in in_hand])) if in_hand else None,
-        "in_hand_clips": len(in_hand),
+        "n_in_hand": len(in_hand),
+        "success_strict_in_hand": on_in_hand("success_strict"),
+        "success_panel_in_hand": on_in_hand("success_panel"),
+        "robust_fraction_all_in_hand": on_in_hand("robust_v2"),
         "success_panel": share("success_panel"),
         "reachable_fraction": share("reachable"),
         "arm_strict_fraction": share("arm_strict"),
@@ -256,6 +264,17 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         **{f"{name}_success_strict": over(np.mean, f"{name}_success_strict") for name in planned},
         **{f"{name}_seconds_per_clip": over(np.median, f"{name}_seconds_cpu") for name in planned},
     }
+
+
+def on_halves(rows: list[dict[str, Any]], clips: list[str]) -> dict[str, float | None]:
+    """The ids of ON_HALVES over the clips of unseen objects and over unseen clips, with how many these are; none of a
+    split that has neither."""
+    found: dict[str, float | None] = {}
+    for half, own in unseen_halves(splits("grab")).items():
+        if here := [clip for clip in clips if clip in own]:
+            means = figures([row for row in rows if row["clip"] in here], len(here))
+            found |= {f"n_{half}": len(here), **{f"{name}_{half}": means[name] for name in ON_HALVES}}
+    return found
 
 
 def panel_fractions(rows: list[dict[str, Any]], clips: int) -> dict[str, float]:

@@ -11,14 +11,14 @@ import numpy as np
 from dexhot.control.controllers import HandState
 from dexhot.control.observation import EGOCENTRIC
 from dexhot.control.policy import OnnxNetwork, Policy, make_card
-from dexhot.datasets import splits
+from dexhot.datasets import splits, unseen_halves
 from dexhot.datasets.human_clip import require_clips
 from dexhot.datasets.parametric import generate
 from dexhot.evaluation.clips import clips_named
 from dexhot.evaluation.controllers import evaluate_clip
 from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.evaluation.options import BASELINES, EvaluationOptions
-from dexhot.evaluation.summary import summarise
+from dexhot.evaluation.summary import PARTS, summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
@@ -60,13 +60,14 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
         found.sort(key=lambda row: row["clip"])
         rows[str(rollouts)] = before = found
-        figures = summarise(found, set(named["test_unseen_object"]))
+        figures = summarise(found, unseen_halves(named))
         suffix = "" if first else f"_at_{rollouts}_rollouts"
         planned = figures["planned"]
         metrics |= {f"{name}{suffix}": planned[name] for name in SUCCESSES}
         metrics[f"success_panel{suffix}"] = planned.get("success_panel")
         metrics[f"success_strict_perturbed{suffix}"] = planned["perturbed"]
         metrics[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
+        metrics |= on_parts(planned, "", suffix)
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
         metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
@@ -75,6 +76,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
             metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}
+            metrics |= on_parts(figures[name], f"{name}_")
     not_run: dict[str, str] = {}
     for reward, baseline in learned.items():
         margins, why = over_ppo(reward, baseline, rows[str(budgets[0])])
@@ -104,6 +106,18 @@ def evaluated(
             failed[clip] = f"{type(result).__name__}: {result}"
         else:
             found.append(result)
+    return found
+
+
+def on_parts(figures: dict[str, Any], who: str = "", suffix: str = "") -> dict[str, float | None]:
+    """What is strict on unseen objects, on unseen clips and on clips of in-hand motion, and how many these are: of
+    planned, or of the baseline `who`. None where there is no such clip, or where it was not run."""
+    found: dict[str, float | None] = {}
+    for part in PARTS:
+        found |= {} if who else {f"n_{part}{suffix}": figures.get(f"n_{part}", 0)}
+        found[f"{who}success_strict_{part}{suffix}"] = figures.get(f"success_strict_{part}")
+        found[f"{who}success_strict_perturbed_{part}{suffix}"] = figures.get(f"perturbed_{part}")
+        found[f"{who}success_panel_{part}{suffix}"] = figures.get(f"success_panel_{part}")
     return found
 
 

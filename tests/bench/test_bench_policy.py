@@ -50,6 +50,10 @@ def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
     assert found["metrics"]["success_strict_perturbed"] == 0.75
     assert found["metrics"]["success_at_8_tries"] == 1.0 and found["metrics"]["tries_to_success_p50"] == 5.0
     assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
+    assert [found["metrics"][f"n_{part}"] for part in ("unseen_objects", "unseen_clips", "in_hand")] == [7, 1, 0]
+    assert found["metrics"]["success_strict_perturbed_unseen_clips"] == 0.75
+    assert found["metrics"]["replay_success_strict_perturbed_unseen_objects"] == 0.25
+    assert found["metrics"]["success_strict_perturbed_in_hand"] is None
     assert not any("rollouts" in name for name in found["metrics"])
 
 

@@ -1,6 +1,7 @@
 """Controllers on clips: what a row holds, what counts as perturbed, and the summary."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from dexhot.control.policy import make_card
 from dexhot.control.sampling import SamplingPlanner, base_actions
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration
+from dexhot.datasets import unseen_halves
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.evaluation import controllers
 from dexhot.evaluation.clips import clip_reference, clips_named
@@ -102,16 +104,38 @@ def row(clip: str, replay: float, planned: float):
 
 
 def test_the_margin_over_replay_is_paired_by_clip():
-    found = summarise([row("b", 0.2, 0.6), row("c", 0.6, 1.0)], {"b"})["planned"]
+    found = summarise([row("b", 0.2, 0.6), row("c", 0.6, 1.0)])["planned"]
     assert found["over_replay"] == pytest.approx(0.4) and found["over_replay_interval"] == pytest.approx([0.4, 0.4])
-    assert found["perturbed"] == pytest.approx(0.8) and found["perturbed_unseen_objects"] == pytest.approx(0.6)
+    assert found["perturbed"] == pytest.approx(0.8) and "n_unseen_objects" not in found
     assert found["n"] == 2 and found["success_strict"] == 1.0
+
+
+def test_unseen_objects_and_unseen_clips_are_apart(capsys):
+    """With how many they are; means of a few clips have no interval, and what was not run says so."""
+    rows = [row("b", 0.2, 0.6), *(row(f"c{k}", 0.6, 0.2 * k) for k in range(5))]
+    halves = unseen_halves(SPLITS | {"test_unseen_clip": [f"c{k}" for k in range(5)]})
+    rows[0]["planned"]["success_panel"] = True
+    figures = summarise(rows, halves)
+    found = figures["planned"]
+    assert found["n_unseen_objects"] == 1 and found["n_unseen_clips"] == 5
+    assert found["perturbed_unseen_objects"] == 0.6 and found["perturbed_unseen_clips"] == pytest.approx(0.4)
+    assert found["over_replay_unseen_clips"] == pytest.approx(-0.2)
+    assert found["success_strict_unseen_clips"] == pytest.approx(0.4)
+    assert found["success_panel_unseen_objects"] == 1.0 and "success_panel_unseen_clips" not in found
+    assert "perturbed_unseen_objects_interval" not in found and len(found["perturbed_unseen_clips_interval"]) == 2
+    evaluate_tables.show_figures({"planned": found}, "test")
+    shown = re.sub(r"[\s│]+", " ", capsys.readouterr().err)
+    assert "perturbed (strict), unseen objects 0.60 of 1" in shown
+    assert re.search(r"perturbed \(strict\), unseen clips 0.40 \(\S+ to \S+\) of 5", shown)
+    assert "panel, unseen objects 1.00 of 1" in shown and "panel not run" in shown
+    assert unseen_halves({"train": ["a"], "test": ["b"]}) == {}
 
 
 def test_clips_of_in_hand_motion_have_a_column_of_their_own():
     rows = [row("b", 0.2, 0.6) | {"in_hand": True}, row("c", 0.6, 1.0) | {"in_hand": False}]
     found = summarise(rows)["planned"]
     assert found["perturbed_in_hand"] == pytest.approx(0.6) and found["n_in_hand"] == 1
+    assert found["success_strict_in_hand"] == 1.0 and "perturbed_in_hand_interval" not in found
     assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand": False}])["planned"]
 
 

@@ -50,7 +50,8 @@ def test_the_strip_is_of_the_first_world_in_which_it_fails(one_clip, monkeypatch
 def test_the_page_is_one_file_with_figures_clips_and_strips(one_clip, tmp_path):
     rows = [evaluate_clip(("a", OPTIONS))]
     page = write_gallery(tmp_path, "frozen on a", rows, summarise(rows), "frozen", OPTIONS).read_text()
-    assert page.count("<h3>") == 1 and "strict in the nominal world: no, in 0.00 of 1 perturbed ones" in page
+    assert page.count("<h3>") == 2 and "<h3>Without simulation at run time</h3>" in page and "not run" in page
+    assert "strict in the nominal world: no, in 0.00 of 1 perturbed ones" in page
     assert "position error" in page and "clips x worlds" in page and "contact, median" in page
     assert "data:image/png;base64" in page or "render" in page.lower()
     assert [path.name for path in tmp_path.glob("*")] == [gallery.PAGE]

@@ -406,6 +406,22 @@ def test_a_row_is_scored_again_for_another_file_or_other_code(tmp_path, monkeypa
     assert len({key, other, bench_mine.score_key(path)}) == 3
 
 
+def test_the_halves_of_the_test_split_are_apart_and_a_failed_clip_is_no_success(monkeypatch):
+    monkeypatch.setattr(
+        bench_mine, "splits", lambda name: {"test_unseen_object": ["a"], "test_unseen_clip": ["b", "c"]}
+    )
+    good = dict.fromkeys((*SUCCESSES, "success_panel", "arm_strict", "replay_success_strict"), True)
+    good |= {"robust_v2": 0.5, "in_hand": True}
+    rows = [{"clip": "a", **dict.fromkeys(good, False)}, {"clip": "b", **good}]
+    found = bench_mine.on_halves(rows, ["a", "b", "c"])
+    assert found["n_unseen_objects"] == 1 and found["n_unseen_clips"] == 2
+    assert found["success_strict_unseen_objects"] == 0.0 and found["success_strict_unseen_clips"] == 0.5
+    assert found["robust_fraction_all_unseen_clips"] == 0.25
+    assert bench_mine.on_halves(rows, ["t"]) == {}, "a train split has no halves"
+    found = figures(rows, 3)
+    assert found["n_in_hand"] == 1 and found["robust_fraction_all_in_hand"] == 0.5
+
+
 @pytest.mark.data
 def test_half_a_clip_does_not_count_for_the_clip(grab, tmp_path):
     reference = retarget(

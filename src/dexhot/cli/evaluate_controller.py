@@ -37,6 +37,7 @@ def evaluate_controller(args: "Args") -> None:
     """Evaluate, print the tables, write the page."""
     from dexhot.cli.evaluate_tables import show_clips, show_figures
     from dexhot.cli.output import console, print_json
+    from dexhot.datasets import unseen_halves
     from dexhot.evaluation.summary import summarise
     from dexhot.report.gallery import check_gallery
 
@@ -44,7 +45,7 @@ def evaluate_controller(args: "Args") -> None:
     folder = check_gallery(args.report, args.force) if args.report else None
     found = _rows(args)
     _show_missing(found)
-    found.figures = summarise(found.rows, set(found.splits.get("test_unseen_object", ())))
+    found.figures = summarise(found.rows, unseen_halves(found.splits))
     if args.scores:
         _score(found, args.workers)
     show_clips(found.rows, list(found.figures))

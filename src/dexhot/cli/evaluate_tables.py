@@ -7,9 +7,16 @@ from rich.table import Table
 from dexhot.cli.output import console
 from dexhot.evaluation.options import EXPLAINED
 from dexhot.evaluation.panel import NEEDED
+from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates
 from dexhot.metrics.judge import judge
 from dexhot.retargeting.retarget import reference_kind
 
+STRICT = {  # each also on PARTS
+    "perturbed": "perturbed (strict)",
+    "over_replay": "  over replay",
+    "success_strict": "strict",
+    "success_panel": "  panel",
+}
 SCORES = {
     "tracking_error": "tracking error (eq. 20)",
     "generalization_score": "generalisation score (eq. 21)",
@@ -37,25 +44,19 @@ def show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
 def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
     """Two tables, so that results with and without simulation at run time are in no common column: means with 95 %
     intervals over clips, medians of the errors, and what was simulated."""
-    for simulates in (False, True):
-        chosen = {n: f for n, f in figures.items() if bool(f["steps_mean"] or f["tick_steps_mean"]) == simulates}
+    for simulating, how in HOW.items():
+        chosen = {n: f for n, f in figures.items() if simulates(f) == simulating}
         if not chosen:
             continue
-        how = "simulating before the start, or per tick" if simulates else "without simulation at run time"
         table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
         some = chosen.values()
-        lines: dict[str, Any] = {
-            "clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}",
-            "perturbed (strict)": lambda f: _spanned(f, "perturbed"),
-            "  over replay": lambda f: _spanned(f, "over_replay"),
-            "strict": lambda f: _spanned(f, "success_strict"),
-            **({"  panel": lambda f: _spanned(f, "success_panel")} if any("success_panel" in f for f in some) else {}),
-            "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
-            "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
-        }
-        for name, words in (("unseen_objects", "on unseen objects"), ("in_hand", "in-hand clips")):
-            if any(f"perturbed_{name}" in f for f in chosen.values()):
-                lines[f"  {words}"] = lambda f, n=name: f"{f[f'perturbed_{n}']:.2f}" if f"perturbed_{n}" in f else ""
+        lines: dict[str, Any] = {"clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}"}
+        for name, words in STRICT.items():
+            lines[words] = lambda f, n=name: _spanned(f, n) or NOT_RUN
+            for part in (part for part in PARTS if any(f"{name}_{part}" in f for f in some)):
+                lines[f"{words}, {part.replace('_', ' ')}"] = lambda f, n=name, p=part: _on_part(f, n, p)
+        lines["10 cm, 20°"] = lambda f: _spanned(f, "success_10cm_20deg")
+        lines["10 cm, 40°"] = lambda f: _spanned(f, "success_10cm_40deg")
         if any("n_placed" in f for f in chosen.values()):
             lines["strict on the arm, of those placed"] = lambda f: _of(f, "arm_strict", "n_placed")
             lines["  of those strict on the hand"] = lambda f: _of(f, "arm_strict_of_strict", "n_placed_strict")
@@ -77,12 +78,23 @@ def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
 
 
 def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
-    """A mean with its interval."""
+    """A mean, with its interval where it has one; empty where there is none."""
     if figures.get(name + mean) is None:
         return ""
-    low, high = figures[f"{name}_interval"]
     digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
-    return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    text = f"{figures[name + mean]:.{digits}f}"
+    if f"{name}_interval" not in figures:
+        return text
+    low, high = figures[f"{name}_interval"]
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _on_part(figures: dict[str, Any], name: str, part: str) -> str:
+    """A mean on a part of the clips, and of how many; empty where the controller has none of them."""
+    if f"n_{part}" not in figures:
+        return ""
+    shown = _spanned(figures, f"{name}_{part}")
+    return f"{shown} of {figures[f'n_{part}']}" if shown else NOT_RUN
 
 
 def _of(figures: dict[str, Any], fraction: str, count: str) -> str:

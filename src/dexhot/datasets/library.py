@@ -20,6 +20,7 @@ from dexhot.paths import cache_dir, share_dir
 GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
 ON_DISK = ("hot3d", "dexycb", "ho3d", "grab_full", "taco", "fphab")  # imported from your copy
 DATASETS = ("grab", *ON_DISK)  # of people, with terms
+HALVES = {"unseen_objects": "test_unseen_object", "unseen_clips": "test_unseen_clip"}  # of a test split
 RECORDED = {"train": "train", "test": "test", **{group: f"test_{group}" for group in ("S0", "S1", "S2", "S3")}}
 
 
@@ -155,6 +156,11 @@ def split_clips(split: str, named: dict[str, list[str]]) -> list[str]:
         known = f"those that have: {', '.join(others)}" if others else "no split of this dataset has any"
         raise DexhotError(f"the split {split!r} has no clips; {known}.")
     return clips
+
+
+def unseen_halves(named: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The halves of a test split that are reported apart -> their clips; none for a dataset that is not parted so."""
+    return {half: named[split] for half, split in HALVES.items() if named.get(split)}
 
 
 def _info(clip: HandObjectTrajectory, split: str) -> ClipInfo:

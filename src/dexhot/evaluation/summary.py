@@ -1,9 +1,11 @@
 """Rows of many clips -> each controller's figures over them, with bootstrap intervals."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from dexhot.datasets.library import HALVES
 from dexhot.errors import DexhotError
 from dexhot.evaluation.options import NOT_CONTROLLERS
 from dexhot.evaluation.references import KINDS
@@ -12,19 +14,26 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.metrics.task_scores import hard_to_track, robustness_score
 
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
+PARTS = (*HALVES, "in_hand")  # of the clips, with figures of their own
+HOW = {False: "without simulation at run time", True: "simulating before the start, or per tick"}  # by `simulates`
+NOT_RUN = "not run"  # in a table, in place of a figure that was not measured
+FEW = 5  # clips, of which a bootstrap says nothing
 
 
 Verdicts = list[dict[str, Any]]  # of one controller, clip by clip
 
 
-def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dict[str, dict[str, Any]]:
+def summarise(
+    rows: list[dict[str, Any]], halves: Mapping[str, Collection[str]] | None = None
+) -> dict[str, dict[str, Any]]:
     """Controller -> figures over clips.
 
     Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`) and its 95 % bootstrap interval over
     clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`);
-    `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its difference to
-    object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those of them that
-    are strict on the floating hand.
+    `perturbed` is the strict one, and `over_replay` its difference to object-relative replay, paired by clip. What is
+    strict has figures of its own on each of PARTS that has clips: the `halves` of the split (`unseen_halves`) and the
+    clips of in-hand motion. On the arm rig: `arm_strict` of the placed clips, and of those of them that are strict on
+    the floating hand.
     """
     if not rows:
         raise DexhotError("no clip was evaluated.")
@@ -35,8 +44,9 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
         out[name] = {
             "n": len(values),
             **_nominal(values),
-            **_perturbed(having, values, unseen or set()),
+            **_perturbed(having, values),
             **_panel(values),
+            **_parts(having, name, halves or {}),
             **_scores(values),
             **_on_arm(values),
             **_trials(values),
@@ -45,6 +55,12 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
             "refused": float(np.mean([bool(v["refused"]) for v in values])),
         }
     return out
+
+
+def simulates(figures: Mapping[str, Any]) -> bool:
+    """Whether a controller simulates before its start or per tick: its figures and those of one that does not are in no
+    common column."""
+    return bool(figures["steps_mean"] or figures["tick_steps_mean"])
 
 
 def _nominal(values: Verdicts) -> dict[str, Any]:
@@ -60,19 +76,14 @@ def _nominal(values: Verdicts) -> dict[str, Any]:
     return told
 
 
-def _perturbed(having: Verdicts, values: Verdicts, unseen: set[str]) -> dict[str, Any]:
-    """Strict success over the perturbed worlds, and what it is over replay, paired by clip; also of the clips of
-    `unseen` objects and of in-hand motion. Nothing where a clip was tried in the nominal world alone."""
+def _perturbed(having: Verdicts, values: Verdicts) -> dict[str, Any]:
+    """Strict success over the perturbed worlds, and what it is over replay, paired by clip. Nothing where a clip was
+    tried in the nominal world alone."""
     if any(v["perturbed"] is None for v in values):
         return {}
     fractions = np.array([v["perturbed"] for v in values])
     margin = fractions - np.array([row["replay"]["perturbed"] for row in having])
-    told = _fraction("perturbed", fractions) | _fraction("over_replay", margin)
-    if any(here := [row["clip"] in unseen for row in having]):
-        told["perturbed_unseen_objects"] = float(fractions[here].mean())
-    if any(here := [bool(row.get("in_hand")) for row in having]):
-        told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
-    return told
+    return _fraction("perturbed", fractions) | _fraction("over_replay", margin)
 
 
 def _panel(values: Verdicts) -> dict[str, Any]:
@@ -80,6 +91,23 @@ def _panel(values: Verdicts) -> dict[str, Any]:
     if any(v.get("success_panel") is None for v in values):
         return {}
     return _fraction("success_panel", np.array([float(v["success_panel"]) for v in values]))
+
+
+def _parts(having: Verdicts, name: str, halves: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """What is strict on each part of the clips, and of how many; with intervals from FEW clips on."""
+    told: dict[str, Any] = {}
+    for part in PARTS:
+        rows = [row for row in having if (row.get(part) if part == "in_hand" else row["clip"] in halves.get(part, ()))]
+        if not rows:
+            continue
+        values = [row[name] for row in rows]
+        strict = _fraction("success_strict", np.array([float(v["success_strict"]) for v in values]))
+        told[f"n_{part}"] = len(rows)
+        for key, value in (strict | _perturbed(rows, values) | _panel(values)).items():
+            figure, spans, _ = key.partition("_interval")
+            if not spans or len(rows) >= FEW:
+                told[f"{figure}_{part}{spans}"] = value
+    return told
 
 
 def _on_arm(values: Verdicts) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dexhot.data.files import check_out, write_text
 from dexhot.data.types import Rollout
 from dexhot.evaluation.clips import clip_reference
 from dexhot.evaluation.options import EvaluationOptions
+from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates
 from dexhot.evaluation.trial_worlds import played_worlds
 from dexhot.evaluation.verdicts import ERRORS
 from dexhot.metrics.judge import judge
@@ -108,12 +109,23 @@ def _strip(clip: str, name: str, row: dict[str, Any], options: EvaluationOptions
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:
-    """The successes and errors of each controller."""
+    """The successes and errors of each controller; those that simulate in a table of their own."""
+    body = ""
+    for simulating, how in HOW.items():
+        if chosen := {name: f for name, f in figures.items() if simulates(f) == simulating}:
+            body += f"<h3>{escape(how.capitalize())}</h3>{_table(chosen)}"
+    return body
+
+
+def _table(figures: dict[str, dict[str, Any]]) -> str:
     table = [["", *(escape(name) for name in figures)]]
     lines: dict[str, Callable[[dict[str, Any]], str]] = {
         "clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}",
-        "strict, perturbed": partial(_of, "perturbed"),
+        "strict, perturbed": partial(_strict, "perturbed"),
     }
+    for part in (part for part in PARTS if any(f"n_{part}" in f for f in figures.values())):
+        lines[f"strict, perturbed, {part.replace('_', ' ')}"] = partial(_on_part, part)
+    lines["panel"] = partial(_strict, "success_panel")
     for name in SUCCESSES:
         lines[name.removeprefix("success_")] = partial(_of, name)
     for name in ERRORS:
@@ -134,6 +146,16 @@ def _clips(rows: list[dict[str, Any]], names: list[str]) -> str:
         ]
         table.append([escape(row["clip"]), str(row["frames"]), *cells])
     return html_table(table, ["", "n", *["n"] * len(names)])
+
+
+def _strict(name: str, figures: dict[str, Any]) -> str:
+    return _of(name, figures) or NOT_RUN
+
+
+def _on_part(part: str, figures: dict[str, Any]) -> str:
+    if f"n_{part}" not in figures:
+        return ""
+    return f"{_strict(f'perturbed_{part}', figures)} of {figures[f'n_{part}']} clips"
 
 
 def _of(name: str, figures: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dexhot.data.files import jsonable, load, write_text
 from dexhot.data.types import PolicyCard
-from dexhot.datasets import splits
+from dexhot.datasets import splits, unseen_halves
 from dexhot.errors import DexhotError
 from dexhot.evaluation.summary import interval, summarise
 from dexhot.versions import versions
@@ -39,12 +39,13 @@ def written(
     replay: dict[str, Any] = {}
     for split, clips in ((HELD_OUT, drawn.held_out), (TEST, grab_test_clips())):
         beside = _verdicts(folder, split, REPLAY, clips)
-        unseen = {f"grab/{clip}" for clip in splits("grab")["test_unseen_object"]} if split == TEST else set()
+        halves = unseen_halves(splits("grab")) if split == TEST else {}
+        halves = {half: [f"grab/{clip}" for clip in those] for half, those in halves.items()}
         for entry in found:
             own = _verdicts(folder, split, entry["row"], clips)
             if not beside or set(own) != set(beside):
                 continue
-            means = summarise([{"clip": c, REPLAY: beside[c], "network": own[c]} for c in own], unseen)
+            means = summarise([{"clip": c, REPLAY: beside[c], "network": own[c]} for c in own], halves)
             replay[split] = means[REPLAY]
             entry[split] = means["network"] | {"clips": {c: own[c]["perturbed"] for c in own}}
         judged_here = [entry for entry in found if split in entry]
