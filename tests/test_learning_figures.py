@@ -106,6 +106,19 @@ def test_unseen_objects_and_unseen_clips_are_stated_apart(row, name):
     assert f"| {row} | {cells} | {'; '.join(halves(panel, False))} |" in words("docs/planning.md")
 
 
+def test_no_controller_succeeds_on_the_clips_of_in_hand_motion():
+    two = "toruslarge_inspect1", "toothpaste_squeeze1"
+    for benchmark in ("policy-ppo", "prior-test", "policy-generated"):
+        found = latest(benchmark)["controllers"].values()
+        assert all(own["perturbed_in_hand"] == 0.0 and own["n_in_hand"] == len(two) for own in found)
+    for row in latest("policy-panel")["clips"]:
+        own = [row[name] for name in ("frozen", "kinematic", "replay", "planned") if row["clip"] in two]
+        assert not any(c["perturbed"] or c["success_strict"] or c["success_panel"] for c in own)
+    mined = [row for row in latest("mine-test")["clips"] if row["clip"] in two]
+    cells = [np.mean([row[name] for row in mined]) for name in ("success_strict", "robust_v2", "success_panel")]
+    assert "toothpaste_squeeze1 not | {:.2f} | {:.2f} | {:.2f} |".format(*cells) in words("docs/planning.md")
+
+
 @pytest.mark.parametrize(
     ("page", "benchmark", "names", "sentence"),
     [
