@@ -109,7 +109,8 @@ def test_without_ppo_the_margin_says_not_run_and_at_which_budget(jobs):
     assert found["metrics"]["margin_points"] is None and found["metrics"]["margin_points_steps"] is None
     assert "not run; at 10,000,000 control steps" in found["not_run"]["margin_points"]
     assert "dexhot train baseline omnigrasp" in found["not_run"]["margin_points_over_omnigrasp"]
-    assert [row[0] for row in found["printed"]["not run"]["rows"]] == ["margin_points", "margin_points_over_omnigrasp"]
+    missing = ["success_panel", "margin_points", "margin_points_over_omnigrasp"]
+    assert [row[0] for row in found["printed"]["not run"]["rows"]] == missing
 
 
 def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monkeypatch):
@@ -129,7 +130,8 @@ def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monke
     assert {o.policies for *_, o in jobs} == {(("ppo_tracking", "ppo.onnx"),)}
     assert found["metrics"]["margin_points"] == pytest.approx(100 * (0.75 - 0.25 / 7))
     assert found["metrics"]["ppo_tracking_success_strict_perturbed"] == pytest.approx(0.25 / 7)
-    assert found["metrics"]["margin_points_steps"] == 480 and list(found["not_run"]) == ["margin_points_over_omnigrasp"]
+    assert found["metrics"]["margin_points_steps"] == 480
+    assert list(found["not_run"]) == ["success_panel", "margin_points_over_omnigrasp"]
 
 
 def test_a_network_that_fits_no_clip_says_why_there_is_no_margin(jobs, monkeypatch):
@@ -147,7 +149,7 @@ def test_the_panel_is_played_in_full_runs_alone(jobs):
     policy.run(quick=True)
     assert not any(o.panel for *_, o in jobs)
     jobs.clear()
-    policy.run()
+    assert "success_panel" not in policy.run()["not_run"]
     assert all(o.panel for *_, o in jobs)
 
 

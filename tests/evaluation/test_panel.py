@@ -1,6 +1,7 @@
 """The panel: its five worlds are what they are called, and what it takes to count."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -212,9 +213,12 @@ def test_evaluate_prints_the_panel(shipped, tmp_path, capsys):
     told = json.loads(printed.out.splitlines()[-1])
     assert told["success_panel"] is True and told["panel"] == {"nominal": True} | {w.name: True for w in PANEL}
     assert "success_panel" in printed.err and "MuJoCo default contacts" in printed.err
+    assert "not run" not in printed.err
 
 
 def test_what_was_recorded_has_no_panel(nominal, tmp_path, capsys, setup):
     save_object(setup.asset)
     assert main(["evaluate", str(save(nominal, tmp_path / "r.npz")), "--panel"]) == 1
     assert "--panel" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "r.npz")]) == 0
+    assert re.search(r"success_panel\W+not run", capsys.readouterr().err)

@@ -169,7 +169,7 @@ def run(args: Args) -> None:
     else:
         kind = a(type(item))
         raise FileFormatError(f"{args.file} holds {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
-    show_rollout(rollout)
+    show_rollout(rollout, panel is not None)
     if panel:
         show_panel(panel)
     verdict = rollout.provenance["verification"]

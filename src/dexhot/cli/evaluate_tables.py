@@ -115,8 +115,8 @@ def named(rollout: Any) -> dict[str, str]:
     return made | ({"reference_kind": kind} if kind else {})
 
 
-def show_rollout(rollout: Any) -> None:
-    """Print each metric beside its limit, as in the report."""
+def show_rollout(rollout: Any, panel: bool = False) -> None:
+    """Print each metric beside its limit, as in the report; where no `panel` follows, that it was not run."""
     made = [f"{name.replace('_', ' ')} {value}" for name, value in named(rollout).items()]
     title = f"{rollout.name} ({', '.join([rollout.kind, *made])})"
     table = Table("metric", "value", "", "limit", "", title=title, title_justify="left")
@@ -124,6 +124,8 @@ def show_rollout(rollout: Any) -> None:
     for v in judge(rollout.metrics):
         mark = "" if v.passed is None else "[green]pass[/]" if v.passed else "[red]fail[/]"
         table.add_row(v.id, v.text, v.unit, v.limit_text, mark)
+    if not panel:
+        table.add_row("success_panel", NOT_RUN, "", "", "")
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 
 from dexhot.data.files import save_figure, write_text
+from dexhot.evaluation.summary import NOT_RUN
 from dexhot.progress import duration
 from dexhot.report.html import html_table, inline, plain_page
 from dexhot_train.scaling.judging import HELD_OUT, REPLAY, TEST
@@ -83,18 +84,23 @@ def page(told: Mapping[str, Any], folder: Path) -> Path:
 
 def table(told: Mapping[str, Any], split: str) -> list[list[str]]:
     """Head and rows of text of one split, replay first."""
-    head = ["shown", "clips", "variations", "steps", "CPU s", "strict", "perturbed", "over replay"]
+    head = ["shown", "clips", "variations", "steps", "CPU s", "strict", "panel", "perturbed", "over replay"]
     out = [[*head, "over fewest / mixed"]]
     replay = told[REPLAY][split]
-    out.append([REPLAY, *[""] * 4, f"{replay['success_strict']:.2f}", span(replay, "perturbed"), "", ""])
+    judged = [f"{replay['success_strict']:.2f}", _panel(replay), span(replay, "perturbed")]
+    out.append([REPLAY, *[""] * 4, *judged, "", ""])
     for row in (row for row in told["rows"] if split in row):
         here = row[split]
         seconds = row["seconds_mining"] + row["seconds_training"]
-        spent = [f"{row['control_steps']:,}", f"{seconds:.0f}", f"{here['success_strict']:.2f}"]
+        spent = [f"{row['control_steps']:,}", f"{seconds:.0f}", f"{here['success_strict']:.2f}", _panel(here)]
         beside = "over_mixed" if "over_mixed" in here else "over_fewest"
         out.append([f"{row['how']} {row['count']}", str(row["clips"]), str(row["variations"]), *spent])
         out[-1] += [span(here, name) for name in ("perturbed", "over_replay", beside)]
     return out
+
+
+def _panel(figures: Mapping[str, Any]) -> str:
+    return span(figures, "success_panel") or NOT_RUN
 
 
 def span(figures: Mapping[str, Any], name: str) -> str:

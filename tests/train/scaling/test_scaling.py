@@ -196,6 +196,8 @@ def test_the_command_writes_curve_picture_and_page(folder, cache, tmp_path, monk
     out = tmp_path / "out"
     assert main(["train", "scaling", str(folder), "--counts", "2", "--out", str(out)]) == 0
     told = json.loads((out / "curve.json").read_text())
-    assert (out / "curve.png").stat().st_size > 10_000 and page(told, out).read_text().count("<tr>") == 3
+    text = page(told, out).read_text()
+    assert (out / "curve.png").stat().st_size > 10_000 and text.count("<tr>") == 3
+    assert text.count("not run") == 2, "the panel, of replay and of the network"
     card = load(network_file(out, "mixed-2").with_suffix(".json"), PolicyCard)
     assert card.provenance["command"] == "dexhot train scaling set --counts 2"
