@@ -205,3 +205,16 @@ def test_a_network_of_generated_clips_alone_is_reported_as_worse_than_the_replay
     )
     stated = f"{policy['success_strict']:.2f}; {policy['perturbed']:.2f} ({replay['perturbed']:.2f}) |"
     assert stated in words("benchmarks/README.md") and policy["over_replay_interval"][1] < 0
+
+
+def test_the_labels_of_the_scaling_curve_are_said_to_be_raw():
+    """Of how many demonstrations the bare reference, the parent's plan, or one search is the label."""
+    made = [row[3] for row in latest("demonstrations")["rows"] if row[2] == "demonstration"]
+    replayed, parents, searched = (made.count(by) for by in ("replay", "parent's plan", "search"))
+    page = words("docs/policy.md")
+    assert f"{replayed:,} are the bare reference (a label of zero), {parents} the parent's plan" in page
+    assert f"{searched} the best plan of a single search" in page
+    assert f"touches the {parents + searched} that are not the bare reference" in page
+    assert f"{replayed:,} are the bare reference, {parents} its parent's plan; {searched} needed" in words(
+        "docs/flywheel.md"
+    )
