@@ -542,8 +542,25 @@ def test_a_real_robots_camera_is_not_drawn(cache):
         ({"object": "grab/nothing"}, "no object named 'grab/nothing'"),
         ({"prompt": "object:1,2"}, "name it with object:="),
         ({"prompt": "right:1,2", "object": "lift_box"}, "prompt must be object:U,V"),
+        ({"keypoints": "openpose"}, "for keypoints named 'openpose'; available: .*rtmpose"),
+        ({"masks": "sam3"}, "for masks named 'sam3'; available: .*sam2.*Did you mean sam2"),
+        ({"poses": "tests.lab_estimators:poses"}, "a known object: name it with object:="),
     ],
 )
 def test_watch_refuses_a_wrong_place_and_an_unknown_object_before_anything_starts(given, why, hand_landmarks):
     with pytest.raises(DexhotError, match=why):
         plan(load_graph("watch"), {"camera": "sim"} | given, {})
+
+
+def test_a_live_graphs_estimators_reach_perception(cache, monkeypatch, tmp_path):
+    """Embedded hand models are not needed where keypoints are a lab's."""
+    pytest.importorskip("warp")
+    lab = {word: f"tests.lab_estimators:{what}" for word, what in (("keypoints", "hands"), ("masks", "masks"))}
+    lab["poses"] = "tests.lab_estimators:poses"
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    planned = plan(load_graph("watch"), {"camera": "sim", "object": "parametric/box-50x70x100"} | lab, {})
+    assert {word: planned.parameters["perception"][word] for word in lab} == lab
+    tracking = seeing(monkeypatch, tmp_path, perception="camera", poses=lab["poses"])
+    assert tracking.parameters["perception"]["poses"] == lab["poses"]
+    with pytest.raises(GraphError, match="set perception:=camera"):
+        seeing(monkeypatch, tmp_path, poses=lab["poses"])

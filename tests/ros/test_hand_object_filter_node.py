@@ -270,7 +270,9 @@ def test_with_masks_the_labels_of_images_without_a_pose_correct_the_place(bench,
     """A lab's segmentation goes on where the pose is lost. Labels of an image with a pose add nothing."""
     place = " ".join(str(x) for x in PLACE)
     path = str(save(shipped.reference, tmp_path / "reference.npz"))
-    node = bench.start(HandObjectFilterNode(), reference=path, static_transforms=[f"world {FRAME} {place}"], masks=True)
+    node = bench.start(
+        HandObjectFilterNode(), reference=path, static_transforms=[f"world {FRAME} {place}"], object_mask=True
+    )
     assert node.state == "active", node.resting
     told = Told(node, shipped)
     told.run(range(30))

@@ -1,5 +1,6 @@
 """What the perception node publishes of images drawn of the rig: the object, not the robot's own hand; and why not."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
+from tests.lab_estimators import HAND, POSE, THING, sighting
 
 from dexhot.data.files import save
 from dexhot.data.keypoints import MIDDLE_MCP, WRIST
 from dexhot.data.topics import HAND_KEYPOINTS, LABELS, OBJECT_POSE
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, inverse, make_pose
 from dexhot.perception.protocols import HandSighting
 from dexhot.robots.arm import FR3_JOINTS
@@ -321,3 +324,57 @@ def test_a_hand_is_fitted_only_where_it_is_looked_for_with_depth(bench, capfd, g
     node = bench.start(OneHand(), **({"hands": "right", "object": ""} | given))
     said = capfd.readouterr().err
     assert node.state == "unconfigured" and ("fit:=" in said or "nothing to look for" in said)
+
+
+LAB = {word: f"tests.lab_estimators:{make}" for word, make in (("keypoints", "hands"), ("masks", "masks"))}
+LAB["poses"] = "tests.lab_estimators:poses"
+BOX = "parametric/box-50x70x100"
+
+
+def test_a_labs_keypoints_masks_and_poses_are_what_is_published(bench, cache):
+    """Of the stand-ins of tests/lab_estimators.py, in two plain images; the embedded models are not needed."""
+    camera = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
+    heard = bench.listen(PointCloud2, HAND_KEYPOINTS["right"])
+    labels, poses = bench.listen(Image, LABELS), bench.listen(PoseWithCovarianceStamped, OBJECT_POSE, "state")
+    given = {"hands": "right", "object": BOX, "prompt": "object:440,330", "silence": 60.0, "tf": "none"}
+    node = bench.start(PerceptionNode(), **given, **LAB)
+    assert node.state == "active", node.resting
+    topics = (node.labels, node.pose, node.keypoints["right"])
+    assert bench.spin_until(lambda: all(t.get_subscription_count() for t in topics))
+    for k in range(2):
+        header = Header(stamp=messages.to_stamp(BEGIN + k / 30), frame_id=FRAME)
+        node.hear("info", node.pairs.on_info, camera_info(header, camera))
+        node.hear("depth", node.pairs.on_depth, image(header, np.full((480, 640), 700, np.uint16)))
+        node.hear("colour", node.pairs.on_color, image(header, np.full((480, 640, 3), 90, np.uint8)))
+        assert bench.spin_until(lambda k=k: len(labels) > k and len(poses) > k), (node.unseen, node.newest.failure)
+    np.testing.assert_allclose(read_keypoints(heard[-1])[0][:, 3:5], sighting().pixels, atol=1e-3)
+    picture = np.frombuffer(labels[-1].data, np.uint8).reshape(480, 640)
+    assert (picture[THING] == 2).all() and (picture[HAND] == 1).all() and (picture > 0).sum() == 4800 + 8000
+    np.testing.assert_allclose(messages.read_object_pose(poses[-1])[0][:3], POSE[:3, 3])
+
+
+@pytest.mark.parametrize(
+    "given, why",
+    [
+        (
+            {"keypoints": "openpose"},
+            "for keypoints named 'openpose'; available: MODULE:FUNCTION, embedded, mmpose, rtmpose",
+        ),
+        ({"masks": "sam3"}, "for masks named 'sam3'; available: MODULE:FUNCTION, edgetam, embedded, sam2"),
+        (
+            {"poses": "megapose", "object": BOX},
+            "for poses named 'megapose'; .*embedded, foundationpose, foundation",
+        ),
+        ({"masks": "no.such:make"}, "masks:=no.such:make cannot be imported"),
+        ({"poses": LAB["poses"]}, "pose of a known object: give the object"),
+        ({"keypoints": LAB["keypoints"], "hands": "none", "object": BOX}, "set hands to right, left or both"),
+        ({"masks": LAB["masks"], "hands": "none", "object": BOX}, "give a prompt on the object"),
+        ({"poses": LAB["poses"], "hands": "none", "object": BOX, "color": False}, "needs colour images"),
+        ({"keypoints": "mmpose", "hands": "both"}, "does not tell right from left"),
+        ({"keypoints": "rtmpose"}, "`dexhot models get hand-landmarks`"),
+        ({"masks": "edgetam", "keypoints": LAB["keypoints"]}, "edgetam is missing: get it from hf.co"),
+    ],
+)
+def test_an_estimator_that_is_none_or_lacks_something_is_refused_with_the_reason(bench, capfd, cache, given, why):
+    node = bench.start(PerceptionNode(), **({"hands": "right"} | given))
+    assert node.state == "unconfigured" and re.search(why, capfd.readouterr().err)

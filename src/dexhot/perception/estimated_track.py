@@ -4,6 +4,7 @@ import numpy as np
 
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import table_plane
+from dexhot.geometry.poses import pose_to_matrix
 from dexhot.perception.object_pose import LOST, SURE, RigidModel
 from dexhot.perception.object_track import CANDIDATES, RETRY, ObjectTrack
 from dexhot.perception.protocols import ObjectPose, ObjectSighting
@@ -13,8 +14,8 @@ from dexhot.perception.segmentation import ModelMask
 class EstimatedTrack(ObjectTrack):
     """As ObjectTrack, with `poses` in the place of registration and tracking by depth.
 
-    A pose below LOST is no pose: the object is registered anew, in every RETRY-th image, in the segmenter's mask or in
-    regions above the table.
+    A pose below LOST is no pose: the object is registered anew, in every RETRY-th image, in the segmenter's mask, or
+    where it is expected, or in regions above the table.
     """
 
     def __init__(self, poses: ObjectPose, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
@@ -49,6 +50,8 @@ class EstimatedTrack(ObjectTrack):
         if self.plane is None:
             self.on(table_plane(camera, depth))
         masks, marked = self._masks(camera, depth, hidden)
+        expected = [] if marked else [self.mask(pose_to_matrix(guess), depth, hidden) for guess in self.guesses]
+        masks = [*(mask for mask in expected if mask.any()), *masks]
         tried = [(mask, self.poses.register(camera, color, depth, mask)) for mask in masks[:CANDIDATES]]
         found = [(mask, one) for mask, one in tried if one is not None]
         if not found:

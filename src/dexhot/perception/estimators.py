@@ -1,6 +1,7 @@
-"""The estimators of `dexhot perceive` by the names of its switches: embedded ones, adapters, and a lab's own code.
+"""The estimators of `dexhot perceive` and of the live graphs by name: embedded ones, adapters, and a lab's own code.
 
-A lab's own is MODULE:FUNCTION, importable (PYTHONPATH), and gives what protocols.py describes:
+A lab's own is MODULE:FUNCTION, importable (PYTHONPATH), and gives what protocols.py describes; the live graphs take the
+first three, as keypoints:=, masks:= and poses:=, and use them from a thread that is not the one that makes them:
 
     --hands lab.hands:make      make(side) -> HandKeypoints
     --masks lab.masks:make      make() -> Segmenter
@@ -14,6 +15,7 @@ and of `dexhot object add`:
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +34,35 @@ POSES = (EMBEDDED, "foundationpose", "foundationpose-library")
 NONE = "none"
 MESHES = (NONE, "keypoints")
 BOXES = (EMBEDDED,)
+LIVE = {"keypoints": HANDS, "masks": MASKS, "poses": POSES}  # the live graphs' words; `hands` are the sides there
 
 
-def hands_of(name: str, side: str = "any", boxed: bool = False) -> "HandKeypoints":
+def check_live(hands: str = "right", **names: str) -> None:
+    """Names of estimators by the live graphs' words, for people's `hands`: right, left or both. Raises NotFoundError,
+    or DexhotError for one that needs what a live camera lacks; what is installed, making them tells."""
+    for word, name in names.items():
+        if name not in LIVE[word]:
+            module, _ = _parts(word, name, LIVE[word])
+            if not _there(module):
+                raise DexhotError(f"{word}:={name} cannot be imported: no module {module} is in PYTHONPATH.")
+    if names.get("keypoints") == "mmpose" and hands == "both":
+        raise DexhotError("keypoints:=mmpose does not tell right from left: look for the right or the left hand alone.")
+    if names.get("keypoints") == "rtmpose" and missing_hand_landmarks():
+        raise DexhotError(
+            "keypoints:=rtmpose finds the keypoints of a hand in its box, which nobody marks before a live camera: run "
+            "`dexhot models get hand-landmarks`, whose models find hands."
+        )
+
+
+def live_hands_of(name: str, hands: str) -> "HandKeypoints":
+    """Keypoints of people's `hands` (right, left or both) before a live camera. Raises DexhotError, as hands_of."""
+    check_live(hands, keypoints=name)
+    if name == EMBEDDED:
+        return landmark_hands(2 if hands == "both" else 1)
+    return hands_of(name, hands, switch="keypoints:=")
+
+
+def hands_of(name: str, side: str = "any", boxed: bool = False, switch: str = "--hands ") -> "HandKeypoints":
     """Keypoints of hands; `boxed`: a box of each is given in the first image. Raises DexhotError where a package or a
     weight is missing."""
     if name == EMBEDDED:
@@ -58,18 +86,18 @@ def hands_of(name: str, side: str = "any", boxed: bool = False) -> "HandKeypoint
         if side not in ("right", "left") and not boxed:
             raise DexhotError("MMPose does not tell right from left: give --side right or --side left.")
         return load_mmpose("left" if side == "left" else "right", device())
-    make: Callable[[str], HandKeypoints] = _own("--hands", name, HANDS)
+    make: Callable[[str], HandKeypoints] = _own(switch, name, HANDS)
     return make(side)
 
 
-def landmark_hands() -> "HandKeypoints":
-    """The embedded one, of up to two hands."""
+def landmark_hands(count: int = 2) -> "HandKeypoints":
+    """The embedded one, of up to `count` hands."""
     from dexhot.perception.hand_landmarks import LandmarkHands
 
-    return LandmarkHands(count=2)
+    return LandmarkHands(count)
 
 
-def segmenter_of(name: str) -> "Segmenter | None":
+def segmenter_of(name: str, switch: str = "--masks ") -> "Segmenter | None":
     """Masks by a streaming segmenter; None for the embedded ones. Raises DexhotError, as hands_of."""
     if name == EMBEDDED:
         return None
@@ -77,22 +105,32 @@ def segmenter_of(name: str) -> "Segmenter | None":
         from dexhot.perception.adapters.sam2 import load_masks
 
         return load_masks(name, device())
-    make: Callable[[], Segmenter] = _own("--masks", name, MASKS)
+    make: Callable[[], Segmenter] = _own(switch, name, MASKS)
     return make()
 
 
 def poses_of(name: str, asset: "ObjectAsset | None", camera: "Intrinsics") -> "ObjectPose | None":
     """Poses of a known object; None for the embedded ones. Raises DexhotError, as hands_of."""
+    if name != EMBEDDED and asset is None:
+        raise DexhotError(f"--poses {name} estimates the pose of a known object: name it with --object.")
+    make = None if asset is None else poses_maker(name, asset)
+    return None if make is None else make(camera)
+
+
+def poses_maker(
+    name: str, asset: "ObjectAsset", switch: str = "--poses "
+) -> "Callable[[Intrinsics], ObjectPose] | None":
+    """What makes the estimator of an object's poses once the camera is known; None for the embedded one. Raises
+    DexhotError, as hands_of, at once."""
     if name == EMBEDDED:
         return None
-    if asset is None:
-        raise DexhotError(f"--poses {name} estimates the pose of a known object: name it with --object.")
     if name in POSES:
         from dexhot.perception.adapters.foundationpose import load_foundationpose, load_library
 
-        return load_foundationpose(asset) if name == "foundationpose" else load_library(asset)
-    make: Callable[[ObjectAsset, Intrinsics], ObjectPose] = _own("--poses", name, POSES)
-    return make(asset, camera)
+        loaded = load_foundationpose(asset) if name == "foundationpose" else load_library(asset)
+        return lambda camera: loaded
+    make: Callable[[ObjectAsset, Intrinsics], ObjectPose] = _own(switch, name, POSES)
+    return lambda camera: make(asset, camera)
 
 
 def meshes_of(name: str) -> "HandMesh | None":
@@ -103,7 +141,7 @@ def meshes_of(name: str) -> "HandMesh | None":
         from dexhot.perception.hand_meshes import KeypointMesh
 
         return KeypointMesh()
-    make: Callable[[], HandMesh] = _own("--meshes", name, MESHES)
+    make: Callable[[], HandMesh] = _own("--meshes ", name, MESHES)
     return make()
 
 
@@ -111,13 +149,13 @@ def boxes_of(name: str) -> "BoxDetector | None":
     """A detector of hands and object; None for boxes of keypoints and masks. Raises DexhotError, as hands_of."""
     if name == EMBEDDED:
         return None
-    make: Callable[[], BoxDetector] = _own("--boxes", name, BOXES)
+    make: Callable[[], BoxDetector] = _own("--boxes ", name, BOXES)
     return make()
 
 
 def mesher_of(name: str) -> "ImageToMesh":
     """An image-to-mesh model, a lab's own. Raises DexhotError where it cannot be imported."""
-    make: Callable[[], ImageToMesh] = _own("--mesher", name, ())
+    make: Callable[[], ImageToMesh] = _own("--mesher ", name, ())
     return make()
 
 
@@ -131,11 +169,26 @@ def device() -> str:
 
 
 def _own(switch: str, name: str, valid: tuple[str, ...]) -> Any:
-    """The function that MODULE:FUNCTION names. Raises NotFoundError, DexhotError."""
-    module, colon, function = name.partition(":")
-    if not (colon and module and function):
-        raise NotFoundError(f"estimator for {switch}", name, (*valid, "MODULE:FUNCTION"))
+    """The function that MODULE:FUNCTION names; `switch` as it is written before the name. Raises NotFoundError,
+    DexhotError."""
+    module, function = _parts(switch.rstrip(" :="), name, valid)
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as e:
-        raise DexhotError(f"{switch} {name} cannot be imported (is its folder in PYTHONPATH?): {e}.") from e
+        raise DexhotError(f"{switch}{name} cannot be imported (is its folder in PYTHONPATH?): {e}.") from e
+
+
+def _parts(what: str, name: str, valid: tuple[str, ...]) -> tuple[str, str]:
+    """MODULE and FUNCTION. Raises NotFoundError for a name that is neither that nor one of `valid`."""
+    module, colon, function = name.partition(":")
+    if not (colon and module and function):
+        raise NotFoundError(f"estimator for {what}", name, (*valid, "MODULE:FUNCTION"))
+    return module, function
+
+
+def _there(module: str) -> bool:
+    """Whether a module exists, which is not imported: it may load its weights."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

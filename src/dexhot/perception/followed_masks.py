@@ -1,16 +1,19 @@
-"""Masks of one clip's images that do not come from keypoints and depth: a segmenter's, or known ones."""
+"""Masks of images that do not come from keypoints and depth: a segmenter's, in a clip or live, or known ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from dexhot.data.labels import LABELS
 from dexhot.errors import DexhotError
 from dexhot.geometry.boxes import box_around
+from dexhot.perception.box_tracks import overlaps
 from dexhot.perception.prompts import NAMES, Prompts
 from dexhot.perception.protocols import HandSighting, Segmenter
+from dexhot.perception.sightings import box_of
 
 SIDES = ("right", "left")
+AGAIN = 30  # images between starts of a live segmenter
 
 
 class PromptedMasks:
@@ -34,9 +37,38 @@ class PromptedMasks:
             marked = {hand.side: _box_inside(hand.pixels, color) for hand in hands} | self.prompts
             self.names, self.started = tuple(marked), True
             labels = self.segmenter.start(color, {LABELS[name]: where for name, where in marked.items()})
-        if labels.shape != color.shape[:2]:
-            raise DexhotError(f"the segmenter gives masks of {labels.shape} for an image of {color.shape[:2]} pixels.")
-        return {name: labels == LABELS[name] for name in self.names}
+        return _by_name(labels, color, self.names)
+
+
+class LiveMasks:
+    """A segmenter before a live camera, where hands come and go: it is started anew, at most every AGAIN images, with
+    boxes of all that is known, when a hand is seen where it follows none."""
+
+    def __init__(self, segmenter: Segmenter, prompts: Prompts):
+        """`prompts`: of the first image alone."""
+        self.segmenter, self.prompts = segmenter, dict(prompts)
+        self.names: tuple[str, ...] = ()  # of what it follows
+        self.left = 0  # images before it may be started
+
+    def follow(self, color: np.ndarray) -> dict[str, np.ndarray]:
+        """(H, W) bool by name, of the next image: what it follows and sees. Raises DexhotError as PromptedMasks."""
+        self.left -= 1
+        return _seen(_by_name(self.segmenter.follow(color), color, self.names)) if self.names else {}
+
+    def mark(
+        self, color: np.ndarray, masks: Mapping[str, np.ndarray], hands: Sequence[HandSighting]
+    ) -> Mapping[str, np.ndarray]:
+        """`masks` as followed in this image, or those of a new start with the `hands` seen in it."""
+        known = {name: box_of(mask) for name, mask in masks.items()}
+        seen = {hand.side: _box_inside(hand.pixels, color) for hand in hands}
+        new = {side: box for side, box in seen.items() if side not in known or not overlaps(known[side][None], box)[0]}
+        new |= self.prompts
+        if not new or self.left > 0:
+            return masks
+        where = known | new
+        self.names, self.left, self.prompts = tuple(where), AGAIN, {}
+        labels = self.segmenter.start(color, {LABELS[name]: place for name, place in where.items()})
+        return _seen(_by_name(labels, color, self.names))
 
 
 class KnownMasks:
@@ -52,6 +84,18 @@ class KnownMasks:
         labels = self.labels[self.number]
         self.number += 1
         return {name: labels == LABELS[name] for name in self.names}
+
+
+def _by_name(labels: np.ndarray, color: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """(H, W) bool by name, of a segmenter's labels. Raises DexhotError where their size is not the image's."""
+    if labels.shape != color.shape[:2]:
+        raise DexhotError(f"the segmenter gives masks of {labels.shape} for an image of {color.shape[:2]} pixels.")
+    return {name: labels == LABELS[name] for name in names}
+
+
+def _seen(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without what is not in the image."""
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 def _box_inside(pixels: np.ndarray, color: np.ndarray) -> np.ndarray:

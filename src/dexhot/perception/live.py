@@ -1,27 +1,40 @@
 """A known object in the images of a live camera: as in a recording (perceive.py), and with what the robot knows.
 
+A lab's estimators take the place of the embedded ones as there; the segmenter also takes up hands that come later.
+
 A robot knows where the table is, where the object should stand at the start, and where its own hand has carried it
 since it was last seen. Each is a guess that costs one alignment; a search over all rotations costs 100 times as much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic as clock
 
 import numpy as np
 
+from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
-from dexhot.geometry.poses import pose_to_matrix, transform
+from dexhot.geometry.poses import pose_to_matrix
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
+from dexhot.perception.box_tracks import FITS, overlaps
+from dexhot.perception.estimated_track import EstimatedTrack
+from dexhot.perception.followed_masks import LiveMasks
 from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
 from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
-from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
+from dexhot.perception.protocols import (
+    BoxedHandKeypoints,
+    HandKeypoints,
+    HandSighting,
+    ObjectPose,
+    ObjectSighting,
+    Segmenter,
+)
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
-from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, in_space
+from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, box_of, in_space
 from dexhot.perception.skin_colour import SkinColour
 from dexhot.perception.watcher import TABLE
 
@@ -36,15 +49,6 @@ SEARCHED = 15  # images between searches where there are guesses: a search delay
 
 class LiveTrack(ObjectTrack):
     """The object in front of one camera; give the guesses of each image before it."""
-
-    def __init__(self, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
-        super().__init__(model, mask, prompt)
-        self.guesses: Sequence[np.ndarray] = ()  # (7,) camera_T_mesh each, the best first
-
-    def know_table(self, camera_T_world: np.ndarray, height: float) -> None:
-        """The table's top is at z = height (m) in the world."""
-        down, up = transform(camera_T_world, np.array([[0.0, 0.0, height], [0.0, 0.0, height + 1.0]]))
-        self.on(Plane(up - down, float((up - down) @ down)))
 
     def __call__(
         self,
@@ -128,21 +132,31 @@ class LiveEyes:
         robot: RobotMask | None = None,
         palm_length: float = 0.0,
         prompt: np.ndarray | None = None,
+        poses: ObjectPose | None = None,
+        segmenter: Segmenter | None = None,
     ):
         """`palm_length`: m; if given, every keypoint has a place in space (hand_scale.py). `prompt`: clicks (N, 2) or a
-        box (4,) on the object in the first image, px. Raises DexhotError for one that is not inside the image."""
+        box (4,) on the object in the first image, px. `poses` and `segmenter` take the place of the embedded pose and
+        masks, as in `perceive`; they need colour. Raises DexhotError for a prompt that is not inside the image."""
         self.palm_length = palm_length
         self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
-        self.track: LiveTrack | None = None
+        self.track: ObjectTrack | None = None
+        self.masks: LiveMasks | None = None
+        self.boxes: dict[str, np.ndarray] = {}  # side -> (4,) px of the hand's keypoints where it was seen last
         self.table: Plane | None = None  # as measured; a robot's is known
         self.skin = SkinColour()
         self.sighting: ObjectSighting | None = None  # of the last image
         self.number = 0
+        if prompt is not None:
+            check_inside(prompt, camera.width, camera.height)
         if asset is not None:
             model = rigid_model(asset.vertices, asset.faces, asset.name)
-            if prompt is not None:
-                check_inside(prompt, camera.width, camera.height)
-            self.track = LiveTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
+            mask = ModelMask(camera, asset.vertices, asset.faces)
+            self.track = LiveTrack(model, mask, prompt)
+            if poses is not None:
+                self.track = EstimatedTrack(poses, model, mask, prompt)
+        if segmenter is not None:
+            self.masks = LiveMasks(segmenter, {} if prompt is None else {"object": prompt})
 
     def look(
         self,
@@ -163,37 +177,71 @@ class LiveEyes:
             if self.table is not None and self.track is not None:
                 self.track.on(self.table)
         self.number += 1
-        hands: Sequence[HandSighting] = ()
-        if self.hands is not None and color is not None:
-            hands = self.hands(color)
-            if hands and self.track is not None:
-                self.skin.beside(self.track.outline(self.sighting))
-            for hand in hands:
-                mask = hand_mask(self.camera, color, z, hand, self.table, self.skin) if measured else hidden
+        hands, masks = self._found(color) if color is not None else ((), {})
+        for name in masks.keys() & LABEL.keys():
+            hidden |= masks[name]
+            seen.labels[masks[name]] = LABEL[name]
+        expected = one_of_each([hand for hand in hands if hand.side in self.sides], self.boxes)
+        if color is not None and hands and self.track is not None:
+            self.skin.beside(self.track.outline(self.sighting))
+        for hand in hands:
+            its = expected.get(hand.side) is hand
+            mask = masks.get(hand.side) if its else None
+            if mask is None and measured and color is not None:
+                mask = hand_mask(self.camera, color, z, hand, self.table, self.skin)
+            if mask is not None:
                 hidden |= mask
-                if hand.side in self.sides:
+            if its:
+                if mask is not None:
                     seen.labels[mask] = LABEL[hand.side]
-                    points = in_space(self.camera, z, hand, mask if measured else None)
-                    if self.palm_length:
-                        points[:, :3] = filled(self.camera, hand, points[:, :3], self.palm_length)
-                    seen.keypoints[hand.side] = points
-                    if hand.relative_depth.any():
-                        seen.relative_depth[hand.side] = hand.relative_depth
+                points = in_space(self.camera, z, hand, mask)
+                if self.palm_length:
+                    points[:, :3] = filled(self.camera, hand, points[:, :3], self.palm_length)
+                seen.keypoints[hand.side] = points
+                if hand.relative_depth.any():
+                    seen.relative_depth[hand.side] = hand.relative_depth
         if self.robot is not None and robot_q is not None:
             mask = self.robot(robot_q, z)
             hidden |= mask
             seen.labels[mask] = RIGHT
         seen.seconds["hands"] = clock() - begin
         begin = clock()
+        thing = masks.get("object")
         if self.track is not None:
-            self.track.guesses, self.track.hands = guesses, hands
+            self.track.guesses, self.track.hands, self.track.segmented = guesses, hands, thing
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
             self.sighting = seen.sighting
             seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
-                mask = self.track.seen(seen.sighting.pose, z, hidden, color)
-                seen.labels[mask] = OBJECT
-                points = points_in(self.camera, z, mask, POINTS)
+                if thing is None:
+                    thing = self.track.seen(seen.sighting.pose, z, hidden, color)
+                points = points_in(self.camera, z, thing, POINTS)
                 seen.covariance = pose_covariance(self.track.model, seen.sighting.pose, points)
+        if thing is not None:
+            seen.labels[thing] = OBJECT
         seen.seconds["object"] = clock() - begin
         return seen
+
+    def _found(self, color: np.ndarray) -> tuple[Sequence[HandSighting], Mapping[str, np.ndarray]]:
+        """The hands by their keypoints, looked for in the boxes of their masks, and the segmenter's masks (H, W) bool
+        by name."""
+        masks: Mapping[str, np.ndarray] = self.masks.follow(color) if self.masks is not None else {}
+        if masks and isinstance(self.hands, BoxedHandKeypoints):
+            self.hands.boxes = {name: box_of(mask) for name, mask in masks.items() if name in self.sides}
+        hands = self.hands(color) if self.hands is not None else []
+        if self.masks is not None:
+            masks = self.masks.mark(color, masks, [hand for hand in hands if hand.side in self.sides])
+        return hands, masks
+
+
+def one_of_each(hands: Sequence[HandSighting], last: dict[str, np.ndarray]) -> dict[str, HandSighting]:
+    """One hand of each side: of several, as of an estimator that does not tell sides, the one that goes on where that
+    side's hand was `last` (boxes (4,) px, updated), else the surest."""
+    found: dict[str, HandSighting] = {}
+    for side in {hand.side: None for hand in hands}:
+        alike = sorted((hand for hand in hands if hand.side == side), key=lambda hand: -hand.confidence)
+        boxes = np.array([box_around(hand.pixels) for hand in alike])
+        fit = overlaps(boxes, last[side]) if side in last else np.zeros(len(alike))
+        chosen = int(fit.argmax()) if fit.max() >= FITS else 0
+        found[side], last[side] = alike[chosen], boxes[chosen]
+    return found

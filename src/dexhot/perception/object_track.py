@@ -8,6 +8,7 @@ import numpy as np
 from dexhot.geometry.boxes import window
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
+from dexhot.geometry.poses import transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
@@ -35,6 +36,7 @@ class ObjectTrack:
         self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
         self.hands: Sequence[HandSighting] = ()  # in the image to come: what continues one as its arm is no object
         self.segmented: np.ndarray | None = None  # (H, W) bool of the image to come, where a segmenter follows it
+        self.guesses: Sequence[np.ndarray] = ()  # (7,) camera_T_mesh each, the best first, of a live image to come
 
     def __call__(
         self,
@@ -90,6 +92,11 @@ class ObjectTrack:
     def on(self, plane: Plane | None) -> None:
         """Take the table that the object may lie on; without one it is sought at the first search."""
         self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
+    def know_table(self, camera_T_world: np.ndarray, height: float) -> None:
+        """The table's top is at z = height (m) in the world."""
+        down, up = transform(camera_T_world, np.array([[0.0, 0.0, height], [0.0, 0.0, height + 1.0]]))
+        self.on(Plane(up - down, float((up - down) @ down)))
 
     def _again(
         self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None

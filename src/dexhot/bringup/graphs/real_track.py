@@ -8,6 +8,7 @@ from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_ha
 from dexhot.bringup.run_folder import Task, load_task, new_run_folder, records, write_description, write_run
 from dexhot.errors import MissingExtraError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
+from dexhot.perception.estimators import EMBEDDED, check_live
 from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
@@ -36,6 +37,7 @@ ARGUMENTS = (
     Argument.of("rig", "perception"),
     Argument.of("rig", "camera"),
     Argument.of("perception", "camera_namespace"),
+    Argument.of("perception", "poses"),
     Argument("view", False, "Show the live scene in the browser."),
     Argument(
         "view_wait",
@@ -113,6 +115,9 @@ def camera_place(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, where the nodes read them."""
     check_rig(arguments)
+    check_live(poses=arguments["poses"])
+    if arguments["poses"] != EMBEDDED and arguments["perception"] != "camera":
+        raise GraphError(f"poses:={arguments['poses']} estimates poses in images: set perception:=camera.")
     recorded = records(arguments["record"], arguments["min_free"])
     task = load_task(*(arguments[name] for name in ("reference", "policy", "controller", "feedback")))
     check_hand(arguments["rig"], task.reference.hand)

@@ -7,6 +7,7 @@ from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
 from dexhot.hardware.camera.source import RGBD, RUNNING, Mode, camera_source, has_depth
 from dexhot.objects.library import load_symmetry
+from dexhot.perception.estimators import EMBEDDED, LIVE, check_live
 from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.scratch import make_scratch
 
@@ -27,6 +28,9 @@ ARGUMENTS = (
     Argument.of("fitting", "object"),
     Argument.of("perception", "prompt"),
     Argument.of("fitting", "side"),
+    Argument.of("perception", "keypoints"),
+    Argument.of("perception", "masks"),
+    Argument.of("perception", "poses"),
     Argument.of("fitting", "recipe"),
     CAMERA_NAMESPACE,
     Argument(
@@ -74,17 +78,21 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         check_prompt(arguments["prompt"], arguments["object"])
     if arguments["object"]:
         load_symmetry(arguments["object"])
-    check_models(arguments["recipe"])
+    check_models(arguments["recipe"], arguments["keypoints"])
+    check_live(arguments["side"], **{word: arguments[word] for word in LIVE})
+    if arguments["poses"] != EMBEDDED and not arguments["object"]:
+        raise GraphError(f"poses:={arguments['poses']} estimates the pose of a known object: name it with object:=.")
     prefix = frame_prefix(arguments)
     place = f"{prefix}{WORLD_FRAME} {prefix}{OPTICAL_FRAME} {arguments['camera_pose']}"
     check_place(place)
     return Prepared(make_scratch(), {"static_transforms": [place]})
 
 
-def check_models(recipe: str) -> None:
-    """Raise DexhotError for a missing extra, missing hand models or an unknown recipe."""
+def check_models(recipe: str, keypoints: str) -> None:
+    """Raise DexhotError for a missing extra, missing hand models of the embedded keypoints, or an unknown recipe."""
     try:
-        import ai_edge_litert  # noqa: F401
+        if keypoints == EMBEDDED:
+            import ai_edge_litert  # noqa: F401
 
         from dexhot.fitting.recipe import live_recipe
         from dexhot.perception import live  # noqa: F401
@@ -93,7 +101,7 @@ def check_models(recipe: str) -> None:
     from dexhot.perception.weights import HAND_LANDMARKS, hand_landmark_file
 
     live_recipe(recipe)
-    for name in HAND_LANDMARKS:
+    for name in HAND_LANDMARKS if keypoints == EMBEDDED else ():
         hand_landmark_file(name)
 
 

@@ -4,7 +4,7 @@ It takes the object filter's place and name. Poses arrive late, at the camera's 
 at its own stamp. A hidden object that was held moves with the hand (tracking/hand_object_filter.py).
 
 hand: robot    its points follow from its joint states; a state is published for each, from /object/pose. With
-               `masks`, images whose labels have the object without its pose correct its place by its mask.
+               `object_mask`, images whose labels have the object without its pose correct its place by its mask.
 hand: person   a fit of every image (/hand/fit, /object/fit) is filtered, and published for its stamp, with
                /hand/points and the wrist's pose.
 """
@@ -99,7 +99,7 @@ class HandObjectFilterNode(DexhotNode):
             self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
             self.obey(JointState, LEAP_STATES, self.on_hand, "state")
             self.joint_sigma = np.array([ARM_SIGMA] * len(FR3_JOINTS) + [FINGER_SIGMA] * len(self.fingers))
-            if self.p.masks:
+            if self.p.object_mask:
                 self.hull = hull_of(load_object(reference.object_name).vertices)
                 place = f"/{self.p.camera_namespace.strip('/')}" if self.p.camera_namespace else OURS
                 self.subscribe(CameraInfo, place + ALIGNED.replace("image_raw", "camera_info"), self.on_camera)

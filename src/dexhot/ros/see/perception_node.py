@@ -3,6 +3,7 @@
 Keypoints, masks and the object's pose need each other's results on one image, so one node has all three. A separate
 thread works on the newest image; those that arrive meanwhile are skipped and counted. With `robot`, the hand is the
 robot's own: drawn from its joint states, it gets the hand's label. Every message has its image's stamp and frame.
+`keypoints`, `masks` and `poses` name a lab's estimators in the place of the embedded ones (perception/estimators.py).
 
 Its diagnostics report the latency of each stage and, in `unseen`, why no pose of the object is published.
 """
@@ -24,6 +25,7 @@ from dexhot.fitting.sized_hand import SizedHand
 from dexhot.geometry.poses import compose, matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
+from dexhot.perception.estimators import EMBEDDED, LIVE, check_live, live_hands_of, poses_maker, segmenter_of
 from dexhot.perception.live import LiveEyes, LiveImage
 from dexhot.perception.prompts import object_prompt
 from dexhot.perception.protocols import HandKeypoints
@@ -71,7 +73,6 @@ class PerceptionNode(DexhotNode):
             self.subscribe(JointState, LEAP_STATES, self.on_hand, "state")
             self.subscribe(Odometry, OBJECT_STATE, self.on_state, "state")
         self.sides = SIDES[self.p.hands]
-        self.find_hands = self.hand_finder()
         if self.asset is None and not self.sides:
             raise DexhotError("there is nothing to look for: give an object, or hands:=right, left or both.")
         self.prompt = object_prompt(self.p.prompt) if self.p.prompt else None
@@ -81,6 +82,10 @@ class PerceptionNode(DexhotNode):
             raise DexhotError("an object or the robot is seen by depth only: set depth:=true, with a depth camera.")
         if self.p.fit != "none" and not (self.p.depth and self.p.fit in self.sides):
             raise DexhotError(f"fit:={self.p.fit} needs a camera with depth, and that hand among hands:=.")
+        self.check_estimators()
+        self.find_hands = self.hand_finder()
+        self.make_poses = poses_maker(self.p.poses, self.asset, "poses:=") if self.asset is not None else None
+        self.segmenter = segmenter_of(self.p.masks, "masks:=")
         self.labels = self.advertise(Image, LABELS)
         self.keypoints = {side: self.advertise(PointCloud2, HAND_KEYPOINTS[side]) for side in self.sides}
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state") if self.asset else None
@@ -95,14 +100,28 @@ class PerceptionNode(DexhotNode):
         self.age = self.latency("age")
         self.loop(10.0, self.watch, "watch")
 
+    def check_estimators(self) -> None:
+        """Raise DexhotError for a wrong name, and for an estimator that has nothing to look for."""
+        named = {word: getattr(self.p, word) for word in LIVE if getattr(self.p, word) != EMBEDDED}
+        check_live(self.p.hands, **named)
+        for word, name in named.items():
+            if not (self.p.color or self.sides):
+                raise DexhotError(f"{word}:={name} needs colour images: set color:=true, with a camera that has them.")
+        if "keypoints" in named and not self.sides:
+            raise DexhotError(f"keypoints:={self.p.keypoints} finds people's hands: set hands to right, left or both.")
+        if "poses" in named and self.asset is None:
+            raise DexhotError(f"poses:={self.p.poses} estimates the pose of a known object: give the object.")
+        if "masks" in named and not self.sides and self.prompt is None:
+            raise DexhotError(
+                f"masks:={self.p.masks} follows what is marked in an image: give a prompt on the object, or hands."
+            )
+
     def hand_finder(self) -> Callable[[], HandKeypoints] | None:
         """Makes the finder of people's hands; None where none are looked for. Raises DexhotError without its models."""
         if not self.sides:
             return None
-        from dexhot.perception.hand_landmarks import LandmarkHands  # with LiteRT, which a robot's view does without
-
-        LandmarkHands(len(self.sides))  # the models are here
-        return lambda: LandmarkHands(len(self.sides))
+        made = [live_hands_of(self.p.keypoints, self.p.hands)]  # its models are here
+        return lambda: made.pop() if made else live_hands_of(self.p.keypoints, self.p.hands)
 
     def start(self) -> None:
         self.pairs.restart()
@@ -173,7 +192,8 @@ class PerceptionNode(DexhotNode):
         hands = self.find_hands() if self.find_hands is not None else None
         palm = self.p.palm_length if self.p.fill else 0.0
         try:
-            eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot, palm, self.prompt)
+            poses = self.make_poses(pair.camera) if self.make_poses is not None else None
+            eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot, palm, self.prompt, poses, self.segmenter)
         except DexhotError as e:
             raise RefusedError(str(e)) from e
         if robot is not None and self.table is not None and eyes.track is not None:
