@@ -544,6 +544,7 @@ def test_a_real_robots_camera_is_not_drawn(cache):
         ({"prompt": "right:1,2", "object": "lift_box"}, "prompt must be object:U,V"),
         ({"keypoints": "openpose"}, "for keypoints named 'openpose'; available: .*rtmpose"),
         ({"masks": "sam3"}, "for masks named 'sam3'; available: .*sam2.*Did you mean sam2"),
+        ({"masks": "edgetam"}, "edgetam is missing: get it from hf.co"),
         ({"poses": "tests.lab_estimators:poses"}, "a known object: name it with object:="),
     ],
 )
@@ -560,6 +561,7 @@ def test_a_live_graphs_estimators_reach_perception(cache, monkeypatch, tmp_path)
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
     planned = plan(load_graph("watch"), {"camera": "sim", "object": "parametric/box-50x70x100"} | lab, {})
     assert {word: planned.parameters["perception"][word] for word in lab} == lab
+    assert planned.parameters["camera"]["patience"] == 300.0  # until they are loaded
     tracking = seeing(monkeypatch, tmp_path, perception="camera", poses=lab["poses"])
     assert tracking.parameters["perception"]["poses"] == lab["poses"]
     with pytest.raises(GraphError, match="set perception:=camera"):

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.perception.weights import missing_hand_landmarks
+from dexhot.perception.weights import given_file, missing_hand_landmarks
 
 if TYPE_CHECKING:
     from dexhot.geometry.cameras import Intrinsics
@@ -39,7 +39,8 @@ LIVE = {"keypoints": HANDS, "masks": MASKS, "poses": POSES}  # the live graphs' 
 
 def check_live(hands: str = "right", **names: str) -> None:
     """Names of estimators by the live graphs' words, for people's `hands`: right, left or both. Raises NotFoundError,
-    or DexhotError for one that needs what a live camera lacks; what is installed, making them tells."""
+    or DexhotError for one that needs what a live camera or this machine lacks, as far as that is known without making
+    it."""
     for word, name in names.items():
         if name not in LIVE[word]:
             module, _ = _parts(word, name, LIVE[word])
@@ -47,11 +48,19 @@ def check_live(hands: str = "right", **names: str) -> None:
                 raise DexhotError(f"{word}:={name} cannot be imported: no module {module} is in PYTHONPATH.")
     if names.get("keypoints") == "mmpose" and hands == "both":
         raise DexhotError("keypoints:=mmpose does not tell right from left: look for the right or the left hand alone.")
-    if names.get("keypoints") == "rtmpose" and missing_hand_landmarks():
-        raise DexhotError(
-            "keypoints:=rtmpose finds the keypoints of a hand in its box, which nobody marks before a live camera: run "
-            "`dexhot models get hand-landmarks`, whose models find hands."
-        )
+    if names.get("keypoints") == "rtmpose":
+        from dexhot.perception.adapters.rtmpose import FILE, SOURCE
+
+        if missing_hand_landmarks():
+            raise DexhotError(
+                "keypoints:=rtmpose finds the keypoints of a hand in its box, which nobody marks before a live camera: "
+                "run `dexhot models get hand-landmarks`, whose models find hands."
+            )
+        given_file(FILE, SOURCE)
+    if names.get("masks") in ("sam2", "edgetam"):
+        from dexhot.perception.adapters.sam2 import weights_of
+
+        weights_of(names["masks"])
 
 
 def live_hands_of(name: str, hands: str) -> "HandKeypoints":

@@ -19,6 +19,8 @@ CAMERA_NAMESPACE = Argument(
     "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
     "recording, /camera of a running one.",
 )
+LOADING = 300.0  # s that a camera waits for perception with a lab's estimators: a prompt is of its first image
+
 ARGUMENTS = (
     Argument.of(
         "camera",
@@ -55,7 +57,10 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The fit runs beside perception, in a process of its own: each takes a core's share of an image's time."""
     running = arguments["camera"] == RUNNING
     heard = {} if running else {"camera_namespace": ""}  # our camera's, regardless of the names in a bag
-    found = [] if running else [Process("camera", (NodeSpec("camera", {"audience": "perception"}),))]
+    waits: dict[str, Any] = {"audience": "perception"}
+    if any(arguments[word] != EMBEDDED for word in LIVE):
+        waits["patience"] = LOADING
+    found = [] if running else [Process("camera", (NodeSpec("camera", waits),))]
     found.append(Process("perception", (NodeSpec("perception", {"hands": arguments["side"], **heard}),)))
     found.append(Process("fitting", (NodeSpec("fitting", heard), HAND_OBJECT_FILTER)))
     if arguments["view"]:

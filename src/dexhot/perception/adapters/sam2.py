@@ -117,11 +117,21 @@ def streams() -> bool:
     return any(path.is_file() and "def build_sam2_camera_predictor" in path.read_text() for path in files)
 
 
+def weights_of(kind: str) -> Path:
+    """The weights that load_masks takes. Raises FileFormatError where they are missing."""
+    return given_file(CHECKPOINT, CHECKPOINTS) if kind == "sam2" and streams() else folder_of(kind)
+
+
+def folder_of(kind: str) -> Path:
+    """Of transformers' model. Raises FileFormatError."""
+    return given_file(kind, f"{SOURCES[kind]} (its whole folder)")
+
+
 def load_masks(kind: str, device: str = "cpu") -> "StreamingMasks | CameraMasks":
     """ "sam2" or "edgetam": SAM 2 by its own package where that streams, else by transformers. Raises DexhotError,
     FileFormatError."""
     if kind == "sam2" and streams():
-        return load_camera_predictor(CONFIG, given_file(CHECKPOINT, CHECKPOINTS))
+        return load_camera_predictor(CONFIG, weights_of(kind))
     return load_streaming(kind, device)
 
 
@@ -141,7 +151,7 @@ def load_streaming(kind: str, device: str = "cpu") -> StreamingMasks:
     """ "sam2" or "edgetam" from weights in the model cache. Raises DexhotError, FileFormatError."""
     if kind not in MODELS:
         raise DexhotError(f"no streaming segmenter {kind!r}; one of {', '.join(MODELS)}.")
-    folder = given_file(kind, f"{SOURCES[kind]} (its whole folder)")
+    folder = folder_of(kind)
     try:
         torchvision_importable()
         import transformers
