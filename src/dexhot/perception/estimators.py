@@ -57,10 +57,11 @@ def check_live(hands: str = "right", **names: str) -> None:
                 "run `dexhot models get hand-landmarks`, whose models find hands."
             )
         given_file(FILE, SOURCE)
-    if names.get("masks") in ("sam2", "edgetam"):
+    masks = names.get("masks", EMBEDDED)
+    if masks != EMBEDDED and masks in MASKS:
         from dexhot.perception.adapters.sam2 import weights_of
 
-        weights_of(names["masks"])
+        weights_of(masks)
 
 
 def live_hands_of(name: str, hands: str) -> "HandKeypoints":
