@@ -1,4 +1,7 @@
-"""Estimators as a lab would bring them, for `dexhot perceive --hands|--masks|--poses tests.lab_estimators:FUNCTION`."""
+"""Estimators as a lab would bring them, for `dexhot perceive --hands|--masks|--poses tests.lab_estimators:FUNCTION`
+and `dexhot fit --regressor`."""
+
+import itertools
 
 import numpy as np
 
@@ -65,6 +68,17 @@ class LabPoses:
         return self._next()
 
 
+class LabRegressor:
+    """Gives what `answers` has, in the order of calls, of images with a mask; notes what it is given."""
+
+    def __init__(self, answers):
+        self.answers, self.given = iter(answers), []
+
+    def __call__(self, camera, color, mask):
+        self.given.append((camera, color, mask))
+        return next(self.answers)
+
+
 class LabMeshes:
     """Gives these meshes, one for each hand of an image, in the order of calls."""
 
@@ -89,6 +103,11 @@ def masks():
 
 def poses(asset, camera):
     return LabPoses()
+
+
+def regressor(asset, camera):
+    """Of POSE in every image."""
+    return LabRegressor(itertools.repeat((POSE, 0.8)))
 
 
 def boxes():

@@ -11,7 +11,8 @@ from tests.mano_file import write_mano
 from dexhot.cli import fit_command, fit_inputs, main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import Evidence, HandObjectTrajectory
-from dexhot.geometry.poses import IDENTITY, make_pose
+from dexhot.fitting.recipe import load_recipe
+from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
@@ -216,6 +217,39 @@ def test_recordings_of_two_cameras_become_one_trajectory(tmp_path, capsys, monke
     assert "b has no world_T_camera" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_lab_s_regressor_starts_the_object(tmp_path, capsys, monkeypatch):
+    """`dexhot fit FOLDER --recipe homan --regressor MODULE:FUNCTION`: said, and kept with the trajectory; refused where
+    nothing would start from it."""
+    from tests.lab_estimators import POSE
+    from tests.tiny_clip import ASSET, tiny_clip
+
+    recording, evidence, _ = tiny_clip(3)
+    save(evidence, tmp_path / "tiny.evidence.npz")
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.setattr("dexhot.cli.fit_recording.open_recording", lambda path, **_: recording)
+    monkeypatch.chdir(tmp_path)
+    name = "tests.lab_estimators:regressor"
+    words = ["fit", "tiny", "--object", ASSET.name, "--regressor", name]
+    for more, said in (
+        ([], "--regressor starts the object of the recipes that never read depth; default starts"),
+        (["--recipe", "homan", "--object", "none"], "give --object NAME, not none"),
+        (["--recipe", "homan", "--regressor", "lab"], "estimator for --regressor named 'lab'"),
+        (["--recipe", "homan", "--regressor", "no.such:make"], "--regressor no.such:make cannot be imported"),
+    ):
+        assert main([*words, *more]) == 1
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert not Path("tiny.fit.npz").exists()
+    still = ["--set", "solver.coarse_steps=1", "solver.fine_steps=1"]
+    assert main([*words, "--recipe", "homan", *still, "--json"]) == 0
+    told = last_line(capsys)
+    assert told["object_start"] == "regressor" and told["regressor"] == name
+    assert told["regressor_frames"] == 3 and told["regressor_score_p50"] == 0.8
+    fitted = load(tmp_path / "tiny.fit.npz", HandObjectTrajectory)
+    assert fitted.provenance["fit"]["regressor"] == name
+    seen = compose(inverse(recording.world_T_camera), fitted.object_pose)  # the command has levelled the world
+    assert np.abs(seen[:, :3] - POSE[:3, 3]).max() < 0.05
+
+
 def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monkeypatch):
     """`dexhot fit FOLDER --recipe robot_hand --joints FILE` writes evidence; one without the other is refused."""
     from tests.fitting.test_robot_hand import ASSET, QUICK, write_joints
@@ -235,6 +269,12 @@ def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monke
     found = load(tmp_path / "robot.fit.npz", Evidence)
     assert np.linalg.norm(found.object_pose[:, :3] - poses[:, :3], axis=1).max() < 0.05
     assert found.provenance["fit"]["hand"] == "leap_right"
+    assert found.provenance["fit"]["object_start"] == "silhouette search"
+    start = ["--regressor", "tests.lab_estimators:regressor", "--without", *found.provenance["fit"]["terms"]]
+    assert main([*words, *start, "--force", "--json"]) == 0 and last_line(capsys)["object_start"] == "regressor"
+    found = load(tmp_path / "robot.fit.npz", Evidence)
+    assert np.allclose(found.object_pose, [0.1, 0.05, 0.7, 1, 0, 0, 0])
+    assert found.provenance["fit"]["regressor"] == "tests.lab_estimators:regressor"
     save(evidence, tmp_path / "beside.npz")  # a second camera; here it sees the same
     words[2:2] = ["robot", "--evidence", "robot.evidence.npz", "beside.npz"]
     assert main([*words, "--set", *QUICK, "--force", "--json"]) == 0 and last_line(capsys)["views"] == 2
@@ -271,7 +311,15 @@ def test_a_picture_of_a_person_is_fitted(tmp_path, monkeypatch, capsys):
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said["human_iou"] > 0.8 and said["object_iou"] > 0.8
     assert np.allclose(read_body_start(Path("a.body.npz")).position, TRUE.position, atol=0.05)
+    assert said["object_start"] == "given"
     assert main(words) == 1 and "--force" in capsys.readouterr().err
+    words += ["--force", "--regressor", "tests.lab_estimators:regressor"]
+    assert main(words) == 1 and "start.npz has the object's pose" in capsys.readouterr().err
+    write_body_state(replace(TRUE, object_pose=np.full((1, 7), np.nan)), Path("start.npz"))
+    assert main([*words, "--without", *load_recipe("body").terms]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["object_start"] == "regressor" and said["regressor_frames"] == 1
+    assert read_body_start(Path("a.body.npz")).object_pose[0] == pytest.approx([0.1, 0.05, 0.7, 1, 0, 0, 0])
 
 
 def test_the_evidence_may_be_the_bag_that_perceive_wrote(tmp_path):

@@ -15,10 +15,12 @@ from dexhot.fitting.handypriors import vertex_colors
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.silhouette_search import ObjectSearch, place_by_box, rival
+from dexhot.fitting.silhouette_search import SEARCH, ObjectStart, place_by_box, rival
+from dexhot.fitting.start_without_depth import REGRESSOR
 from dexhot.fitting.summary import summarise_recording_fit
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import IDENTITY, make_pose, transform
-from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix, rotvec_to_quat
+from dexhot.geometry.rotations import matrix_to_6d, quat_multiply, quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 
@@ -134,8 +136,72 @@ def test_joint_fitting_brings_the_hand_to_the_object(clip):
     apart = fit_recording(recording, evidence, ASSET, short("homan").without(INDEPENDENT), HAND)
     assert hand_error(joint, points) < 0.6 * hand_error(apart, points)
     made = joint.trajectory.provenance["fit"]
-    assert made["hand_scale"]["right"] != 1.0 and made["object_ambiguous"] == joint.search.ambiguous
+    assert made["hand_scale"]["right"] != 1.0 and made["object_ambiguous"] == joint.object_start.ambiguous
     assert summarise_recording_fit(joint, evidence)["object_overlap"] == made["object_overlap"] > 0.8
+
+
+def regressed_from(poses, degrees=8.0, mm=8.0):
+    """As a good regressor gives them: off by so much in each frame, in other directions."""
+    rng = np.random.default_rng(0)
+    off = poses.copy()
+    for t in range(len(off)):
+        axis, way = (x / np.linalg.norm(x) for x in rng.normal(size=(2, 3)))
+        centre = transform(off[t], MODEL.centre) + 1e-3 * mm * way
+        off[t, 3:] = quat_multiply(off[t, 3:], rotvec_to_quat(np.radians(degrees) * axis))
+        off[t, :3] += centre - transform(off[t], MODEL.centre)
+    return off
+
+
+FROZEN = {"homan": ("coarse_steps=1", "fine_steps=1"), "handypriors": ("steps=1",)}  # what is found is the start
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_the_object_starts_where_a_regressor_sees_it(clip, name):
+    """In place of the silhouette search, and said; a frame without a pose keeps that of the frame before."""
+    recording, evidence, _ = clip
+    given = evidence.object_pose.copy()
+    given[:, 2] += 0.1  # no search by masks would come to this
+    given[2] = np.nan
+    still = load_recipe(name).changed(f"solver.{setting}" for setting in FROZEN[name])
+    told = []
+    fit = fit_recording(
+        recording, evidence, ASSET, still, HAND, regressed=given, progress=lambda done, total, what: told.append(what)
+    )
+    found, expected = fit.trajectory.object_pose, given[[0, 1, 1, 3]]
+    assert np.abs(found[:, :3] - expected[:, :3]).max() < 0.03 and not any("masks" in what for what in told)
+    made = fit.trajectory.provenance["fit"]
+    assert made["object_start"] == REGRESSOR == summarise_recording_fit(fit, evidence)["object_start"]
+    assert made["object_overlap"] < 0.8 and "object_ambiguous" not in made  # nothing was sought beside it
+    searched = fit_recording(recording, evidence, ASSET, still.changed(["solver.rotations=3"]), HAND)
+    assert searched.trajectory.provenance["fit"]["object_start"] == SEARCH
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_fit_from_a_regressor_ends_near_the_truth(clip, name):
+    """Turned less wrongly than it started, placed as well as a silhouette tells its depth; without reading depth."""
+    recording, evidence, _ = clip
+    given = regressed_from(evidence.object_pose)
+    blind = replace(recording, depth=np.zeros_like(recording.depth))
+    fit, same = (fit_recording(one, evidence, ASSET, short(name), HAND, regressed=given) for one in (recording, blind))
+    assert np.array_equal(fit.trajectory.object_pose, same.trajectory.object_pose)
+    angle = np.degrees(reduced_angle(MODEL.symmetry, fit.trajectory.object_pose[:, 3:], evidence.object_pose[:, 3:]))
+    assert angle.max() < 5.0 and object_error(fit, evidence) < 18.0
+    assert fit.object_start.overlap > 0.7
+
+
+def test_regressed_poses_that_cannot_be_a_start_are_refused(clip):
+    recording, evidence, _ = clip
+    poses = evidence.object_pose
+    for given, said in (
+        (poses[:2], r"shape \(2, 7\), \(4, 7\) is expected"),
+        (np.tile(np.eye(4), (4, 1, 1)), r"shape \(4, 4, 4\)"),
+        (np.full_like(poses, np.nan), "in no frame"),
+    ):
+        with pytest.raises(ClipError, match=said):
+            fit_recording(recording, evidence, ASSET, short("homan"), HAND, regressed=given)
+    for name in ("default", "tfhot"):
+        with pytest.raises(ClipError, match=f"{name} reads depth"):
+            fit_recording(recording, evidence, ASSET, load_recipe(name), HAND, regressed=poses)
 
 
 @pytest.mark.parametrize("name", ["tfhot_dexycb", "homan", "handypriors"])
@@ -233,7 +299,7 @@ def test_another_rotation_that_overlaps_as_well_is_ambiguous(clip):
     half = Symmetry("discrete", rotations=[[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
     alike = Bodies({}, replace(MODEL, symmetry=half), "mediapipe")
     assert rival(alike, overlaps, matrix_to_6d(turned)) == 0.0
-    assert ObjectSearch({}, 0.9, 0.89).ambiguous and not ObjectSearch({}, 0.9, 0.8).ambiguous
+    assert ObjectStart({}, 0.9, 0.89).ambiguous and not ObjectStart({}, 0.9, 0.8).ambiguous
 
 
 def test_bodies_are_of_single_pictures():

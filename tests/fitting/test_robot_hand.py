@@ -174,6 +174,19 @@ def test_depth_is_never_read():
     assert np.array_equal(one.object_pose, two.object_pose)
 
 
+def test_the_object_starts_where_a_regressor_sees_it():
+    """8 degrees and 6 mm off; without terms it is that start, with them it ends near, and never by the depth."""
+    spin = np.tile(IDENTITY, (FRAMES, 1))
+    spin[:, 3:] = rotvec_to_quat(np.array([0.0, 0.0, 0.15]))
+    given = compose(POSES, spin) + [0.0, 0.0, 0.006, 0, 0, 0, 0]
+    start = fit_robot_hand(RECORDING, EVIDENCE, MODEL, recipe().without(recipe().terms), MOTION, given)
+    assert np.allclose(start.object_pose, given) and start.provenance["fit"]["object_start"] == "regressor"
+    found = fit_robot_hand(RECORDING, EVIDENCE, MODEL, recipe(), MOTION, given)
+    assert off(found) < 0.012 and not np.array_equal(found.object_pose, start.object_pose)
+    deep = replace(RECORDING, depth=np.full_like(RECORDING.depth, 400))
+    assert np.array_equal(fit_robot_hand(deep, EVIDENCE, MODEL, recipe(), MOTION, given).object_pose, found.object_pose)
+
+
 def test_a_known_surface_is_touched_as_a_hand_is():
     """Terms have the same value and gradient by the object whether a hand's points are given or come of its joints."""
     hand, rng = open_hand(), np.random.default_rng(0)

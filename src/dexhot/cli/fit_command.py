@@ -36,6 +36,9 @@ class Args:
     joints: Annotated[Path | None, shown("FILE.npz")] = None
     """Recording of a robot's hand, --recipe robot_hand: its joints and palm (docs/fitting.md). What is written is the
     evidence with the object's poses."""
+    regressor: Annotated[str | None, shown("MODULE:FUNCTION")] = None
+    """Recording or picture, a recipe that never reads depth: your regressor of the object's pose from colour, from
+    which the object starts (docs/fitting.md). Default: it is searched by its masks."""
     coco: Annotated[Path | None, shown("ANNOTATIONS.json")] = None
     """Picture, --recipe body: COCO's instance masks of it (docs/fitting.md)."""
     category: Annotated[str | None, shown("NAME")] = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dexhot.cli.fit_command import Args
 
 RECORDING_ONLY = (  # options
-    *("object", "evidence", "recipe", "without", "set", "joints"),
+    *("object", "evidence", "recipe", "without", "set", "joints", "regressor"),
     *("coco", "category", "start", "smpl", "fovy"),
 )
 

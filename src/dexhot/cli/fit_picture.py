@@ -1,10 +1,12 @@
 """`dexhot fit --recipe body`: a person and an object in one picture."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dexhot.cli.fit_inputs import regressed
 from dexhot.cli.output import print_json, summary
 from dexhot.data.files import with_suffix
 from dexhot.data.recording import Recording
@@ -14,6 +16,8 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.fitting.body import fit_body, read_body_start, write_body_state
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.scene import object_model
+from dexhot.fitting.silhouette_search import SEARCH
+from dexhot.fitting.start_without_depth import REGRESSOR
 from dexhot.geometry.cameras import pinhole
 from dexhot.hardware.camera.codec import decode_color
 from dexhot.hardware.camera.file import IMAGES
@@ -51,6 +55,9 @@ def fit_picture(args: "Args", path: Path) -> None:
         )
     labels = image.labels(args.category)
     start = read_body_start(args.start)
+    known = not np.isnan(start.object_pose).any()
+    if known and args.regressor:
+        raise DexhotError(f"{args.start} has the object's pose: leave out --regressor, or make its object_pose NaN.")
     out = with_suffix(args.out or Path(f"{path.stem}.body.npz"), ".npz")
     if out.exists() and not args.force:
         raise DexhotError(f"{out} exists; give another --out, or --force.")
@@ -58,12 +65,18 @@ def fit_picture(args: "Args", path: Path) -> None:
     recording = Recording(path.stem, np.zeros(1), color[None], np.zeros((1, height, width), np.uint16), camera)
     evidence = Evidence(path.stem, np.zeros(1), labels[None], {}, {}, np.full((1, 7), np.nan))
     body = smpl(args.smpl) if args.smpl else open_body()
-    model = object_model(load_object(args.object))
+    asset = load_object(args.object)
     with progress(f"fitting {path.name}", counted=True) as job:
-        fit = fit_body(recording, evidence, body, model, recipe, start, job.stages())
+        stages = job.stages()
+        poses, by = regressed(args, recording, evidence, asset, stages)
+        if poses is not None:
+            start = replace(start, object_pose=poses)
+        fit = fit_body(recording, evidence, body, object_model(asset), recipe, start, stages)
     write_body_state(fit.state, out)
     figures = {
         "body": body.name,
+        "object_start": "given" if known else REGRESSOR if by else SEARCH,
+        **by,
         "human_iou": round(float(fit.human_iou[0]), 3),
         "object_iou": round(float(fit.object_iou[0]), 3),
     }

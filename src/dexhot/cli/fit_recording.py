@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dexhot.cli.fit_inputs import seen_in
+from dexhot.cli.fit_inputs import check_regressor, regressed, seen_in
 from dexhot.cli.output import console, print_json, summary
 from dexhot.data.files import check_out, file_of, save
 from dexhot.data.types import HandObjectTrajectory
@@ -46,6 +46,7 @@ def fit_person(args: "Args", recipe: "Recipe", recordings: "Sequence[Recording]"
     name = recording.name.rpartition("/")[2]
     evidences, asset = seen_in(args, recordings)
     evidence = evidences[0]
+    check_regressor(args, recipe, asset)
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
     if args.picture:
@@ -55,9 +56,12 @@ def fit_person(args: "Args", recipe: "Recipe", recordings: "Sequence[Recording]"
     default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
     with progress(f"fitting {name}", counted=True) as job:
         table = hands[0].table(args.convention or default)
-        fit = fit_recording(recordings, evidences, asset, recipe, hands, table, progress=job.stages())
+        stages = job.stages()
+        poses, by = regressed(args, recording, evidence, asset, stages)
+        fit = fit_recording(recordings, evidences, asset, recipe, hands, table, regressed=poses, progress=stages)
+    fit.trajectory.provenance["fit"] |= by
     save(fit.trajectory, out)
-    figures = summarise_recording_fit(fit, evidence)
+    figures = summarise_recording_fit(fit, evidence) | by
     if args.views:
         figures["views"] = len(recordings)
     if guessed:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dexhot.cli.fit_inputs import seen_in
+from dexhot.cli.fit_inputs import check_regressor, regressed, seen_in
 from dexhot.cli.output import print_json, summary
 from dexhot.data.files import check_out, file_of, save
 from dexhot.data.labels import LABELS
@@ -33,12 +33,16 @@ def fit_robot(args: "Args", recipe: "Recipe", recordings: "Sequence[Recording]")
     evidences, asset = seen_in(args, recordings)
     if asset is None:
         raise DexhotError("--recipe robot_hand finds an object: give --object NAME, not none.")
+    check_regressor(args, recipe, asset)
     motion = read_robot_motion(args.joints)
     out = file_of(args.out or Path(f"{name}.fit.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
     began = time.thread_time()
     with progress(f"fitting {name} ({len(recording.time)} frames)", counted=True) as job:
-        found = fit_robot_hand(recordings, evidences, object_model(asset), recipe, motion, job.stages())
+        stages = job.stages()
+        poses, by = regressed(args, recording, evidences[0], asset, stages)
+        found = fit_robot_hand(recordings, evidences, object_model(asset), recipe, motion, poses, stages)
+    found.provenance["fit"] |= by
     save(found, out)
     figures = {
         "frames": len(recording.time),
@@ -46,6 +50,7 @@ def fit_robot(args: "Args", recipe: "Recipe", recordings: "Sequence[Recording]")
         **({"views": len(recordings)} if args.views else {}),
         "hand": motion.hand,
         **{name: value for name, value in found.provenance["fit"].items() if name.startswith("object_")},
+        **by,
         "s_per_frame": round((time.thread_time() - began) / len(recording.time), 3),
     }
     summary(f"{name} -> {out}", figures)

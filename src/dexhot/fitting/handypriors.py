@@ -1,8 +1,8 @@
 """HandyPriors, offline: a whole clip of a hand and an object at once, from colour images alone.
 
 The first estimate, in the paper that of pretrained networks, is a hand of a regressor's meshes if the evidence has any,
-else one fitted to its 2D keypoints, and an object found by its masks. Adam then refines both by the rendered image and
-masks, and by contact and smoothness.
+else one fitted to its 2D keypoints, and an object at a regressor's poses, or found by its masks. Adam then refines both
+by the rendered image and masks, and by contact and smoothness.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,8 @@ from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
-from dexhot.fitting.silhouette_search import ObjectSearch, search_object
+from dexhot.fitting.silhouette_search import ObjectStart
+from dexhot.fitting.start_without_depth import start_object
 from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 from dexhot.progress import Report, unreported
@@ -39,16 +40,18 @@ def fit_handypriors(
     recipe: Recipe,
     hand: SkinnedHand,
     convention: str,
+    regressed: np.ndarray | None = None,
     progress: Report = unreported,
-) -> tuple[list[Scenes], ObjectSearch]:
-    """Hand and object by frame, and what the object started from; starts and colours are the first camera's."""
+) -> tuple[list[Scenes], ObjectStart]:
+    """Hand and object by frame, and what the object started from; starts and colours are the first camera's.
+    `regressed`: as `start_object` takes it."""
     solver, side = recipe.solver, hand.side
     bodies = Bodies({side: hand}, model, convention)
     views = views_of(sights, [side], solver["pixels"])
     view, first = views[0], sights[0]
     close = view_of(first.recording, first.evidence, [side], solver["pixels"], ["object"])
-    search = search_object(bodies, close, solver, progress)
-    now = merged(search.unknowns, hand_start(bodies, side, view, coarse_hand(first.evidence, side), progress))
+    begun = start_object(bodies, close, solver, regressed, progress)
+    now = merged(begun.unknowns, hand_start(bodies, side, view, coarse_hand(first.evidence, side), progress))
     if "image" in recipe.terms:
         colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
         bodies = Bodies({side: hand}, colored, convention)
@@ -58,7 +61,7 @@ def fit_handypriors(
         stage = "all frames together, steps"
         now = adam(now, loss, rates, solver["steps"], progress=progress, stage=stage).unknowns
     last = BatchScene(bodies, now, view.small)
-    return [{side: last.scene(t, side)} for t in range(len(view))], search
+    return [{side: last.scene(t, side)} for t in range(len(view))], begun
 
 
 def terms_of(recipe: Recipe, views: Sequence[BatchView]) -> list[BatchTerm]:

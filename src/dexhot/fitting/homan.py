@@ -1,7 +1,8 @@
 """HOMan: a whole clip of one or two hands and an object at once, from colour images alone.
 
 Hands start from a regressor's meshes, as the paper's from FrankMocap's, or from their 2D keypoints (hand_start), the
-object from its masks (silhouette_search). Then Adam twice: first without the terms that act locally, then with all.
+object from its masks or a regressor's poses (start_without_depth). Then Adam twice: first without the terms that act
+locally, then with all.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,8 @@ from dexhot.fitting.motion_terms import PoseComponents, SizeDeviation, Smoothnes
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
-from dexhot.fitting.silhouette_search import ObjectSearch, search_object
+from dexhot.fitting.silhouette_search import ObjectStart
+from dexhot.fitting.start_without_depth import start_object
 from dexhot.fitting.views import RecordedView
 from dexhot.humans.skin import SkinnedHand
 from dexhot.progress import Report, unreported
@@ -36,17 +38,19 @@ def fit_homan(
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
     convention: str,
+    regressed: np.ndarray | None = None,
     progress: Report = unreported,
-) -> tuple[list[Scenes], ObjectSearch]:
-    """Hands and object by frame, and what the object started from; starts are those of the first camera."""
+) -> tuple[list[Scenes], ObjectStart]:
+    """Hands and object by frame, and what the object started from; starts are those of the first camera.
+    `regressed`: as `start_object` takes it."""
     solver = recipe.solver
     bodies = Bodies({hand.side: hand for hand in hands}, model, convention, solver["components"])
     sides = list(bodies.hands)
     views = views_of(sights, sides, solver["pixels"])
     closes = views_of(sights, sides, solver["pixels"], ["object"])
     view, close = views[0], closes[0]
-    search = search_object(bodies, close, solver, progress)
-    start = merged(search.unknowns)
+    begun = start_object(bodies, close, solver, regressed, progress)
+    start = merged(begun.unknowns)
     if solver["stand_in"]:
         start["object.scale"] = np.ones(1)
     hands_seen = [hands_from(bodies, one, sight.evidence, progress) for one, sight in zip(views, sights)]
@@ -67,7 +71,7 @@ def fit_homan(
         loss = loss_of(bodies, terms, close.small)
         now = adam(now, loss, rates, steps, progress=progress, stage=stage).unknowns
     last = BatchScene(bodies, now, close.small)
-    return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], search
+    return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], begun
 
 
 def hands_from(bodies: Bodies, view: BatchView, evidence: Evidence, progress: Report = unreported) -> Unknowns:

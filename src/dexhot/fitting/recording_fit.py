@@ -15,7 +15,7 @@ from dexhot.fitting.hand_fit import LEAST_SEEN
 from dexhot.fitting.recipe import METHODS, Recipe
 from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
-from dexhot.fitting.silhouette_search import ObjectSearch
+from dexhot.fitting.silhouette_search import ObjectStart
 from dexhot.fitting.smooth import smoothed
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.fitting.views import RecordedView, frames_by_all, recorded_views
@@ -38,6 +38,7 @@ def fit_recording(
     hands: SkinnedHand | Sequence[SkinnedHand],
     table: KeypointTable | None = None,
     with_pose: bool = True,
+    regressed: np.ndarray | None = None,
     progress: Report = unreported,
 ) -> RecordingFit:
     """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording, or to
@@ -45,9 +46,11 @@ def fit_recording(
     fitted are then the first one's.
 
     `table`: the keypoints' convention, by default MediaPipe's. `with_pose` False: without the object poses of an
-    estimator; recipes without depth never use them. `progress`: called with the frames or steps done, their number
-    (None: not countable) and the stage. Raises ClipError where no frame shows enough of a hand, or where several
-    recordings are not calibrated in one world or not of the same moments.
+    estimator; recipes without depth never use them. `regressed` (T, 7): camera_T_mesh of a regressor from the first
+    one's colour images, NaN where it gave none, from which recipes without depth start; None: they search the object by
+    its masks. `progress`: called with the frames or steps done, their number (None: not countable) and the stage.
+    Raises ClipError where no frame shows enough of a hand, where several recordings are not calibrated in one world or
+    not of the same moments, and for regressed poses that the recipe does not start from.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
     if recipe.method == "contact":
@@ -65,6 +68,8 @@ def fit_recording(
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":
         raise ClipError(f"recipe {recipe.name} needs an object; the hand alone is fitted with --recipe default.")
+    if regressed is not None and METHODS[recipe.method].depth:
+        raise ClipError(f"recipe {recipe.name} reads depth; a regressor starts the object of those that do not.")
     recordings = [recording] if isinstance(recording, Recording) else list(recording)
     evidences = [evidence] if isinstance(evidence, Evidence) else list(evidence)
     convention = table.name if table else "mediapipe"
@@ -80,9 +85,9 @@ def fit_recording(
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
-    scenes, search = _descend(sights, model, recipe, hands, convention, with_pose, progress)
+    scenes, begun = _descend(sights, model, recipe, hands, convention, with_pose, regressed, progress)
     seconds = np.full(len(scenes), (time.thread_time() - began) / len(scenes))
-    return fit_of(sights, asset, model, recipe, tables, scenes, seconds, search=search)
+    return fit_of(sights, asset, model, recipe, tables, scenes, seconds, object_start=begun)
 
 
 def _shown(frame: Frame) -> bool:
@@ -220,8 +225,9 @@ def _descend(
     hands: Sequence[SkinnedHand],
     convention: str,
     with_pose: bool,
+    regressed: np.ndarray | None,
     progress: Report,
-) -> tuple[list[Scenes], ObjectSearch | None]:
+) -> tuple[list[Scenes], ObjectStart | None]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
         sights = [RecordedView(*without_depth(one.recording, one.evidence), one.at) for one in sights]
@@ -232,7 +238,7 @@ def _descend(
     if recipe.method == "homan":
         from dexhot.fitting.homan import fit_homan
 
-        return fit_homan(sights, model, recipe, hands, convention, progress)
+        return fit_homan(sights, model, recipe, hands, convention, regressed, progress)
     from dexhot.fitting.handypriors import fit_handypriors
 
-    return fit_handypriors(sights, model, recipe, hands[0], convention, progress)
+    return fit_handypriors(sights, model, recipe, hands[0], convention, regressed, progress)

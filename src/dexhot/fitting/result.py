@@ -12,7 +12,7 @@ from dexhot.fitting.clip import NO_OBJECT
 from dexhot.fitting.frames import thinning
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.scene import HandObjectScene, ObjectModel
-from dexhot.fitting.silhouette_search import ObjectSearch
+from dexhot.fitting.silhouette_search import ObjectStart
 from dexhot.fitting.tracker import Tracked
 from dexhot.fitting.views import RecordedView
 from dexhot.geometry.poses import IDENTITY, compose, transform
@@ -35,7 +35,7 @@ class RecordingFit:
     model: ObjectModel | None
     seconds: np.ndarray  # (T,) CPU time of one core; of a whole clip's solution, spread over its frames
     tracked: list[Tracked | None] = field(default_factory=list)  # of the tracker; None before the hand was first seen
-    search: ObjectSearch | None = None  # of the recipes without depth: what their object started from
+    object_start: ObjectStart | None = None  # of the recipes without depth
     smoothing: float = 0.0  # s of CPU time per frame, beside `seconds`, that the pass over the whole clip took
 
     @property
@@ -62,7 +62,7 @@ def fit_of(
     scenes: list[Scenes],
     seconds: np.ndarray,
     tracked: Sequence[Tracked | None] = (),
-    search: ObjectSearch | None = None,
+    object_start: ObjectStart | None = None,
 ) -> RecordingFit:
     """In the world where the camera's pose is known, else in the camera's frame. Frames before the first hand hold the
     first pose, without confidence. Covariances are those of the tracker, where it was the tracker. Of several cameras
@@ -90,7 +90,7 @@ def fit_of(
         pose,
         covariances,
         provenance={
-            "fit": _how(sights, model if asset else None, recipe, tables, start, search),
+            "fit": _how(sights, model if asset else None, recipe, tables, start, object_start),
             "frame": "camera" if recording.world_T_camera is None else "world",
             "parameters_frame": "camera",
             "recording": recording.provenance,
@@ -107,7 +107,7 @@ def fit_of(
         model,
         seconds,
         list(tracked),
-        search,
+        object_start,
     )
 
 
@@ -150,7 +150,7 @@ def _how(
     recipe: Recipe,
     tables: Mapping[str, KeypointTable],
     start: Scenes,
-    search: ObjectSearch | None,
+    object_start: ObjectStart | None,
 ) -> dict[str, Any]:
     """What the trajectory's provenance says of the fit: recipe, cameras, sizes; `model` is the object as it was
     given."""
@@ -160,8 +160,8 @@ def _how(
         "convention": next(iter(tables.values())).name,
         "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
     }
-    if search is not None:
-        made |= search.figures()
+    if object_start is not None:
+        made |= object_start.figures()
     if len(sights) > 1:
         made["views"] = [one.recording.name for one in sights]
     fitted = next(iter(start.values())).model

@@ -3,7 +3,8 @@
     motion = read_robot_motion(Path("joints.npz"))
     evidence = fit_robot_hand(recording, evidence, object_model(asset), load_recipe("robot_hand"), motion)
 
-The object starts from its masks alone (silhouette_search); the hand, drawn from its joints, hides it and is touched.
+The object starts from its masks alone or from a regressor's poses (start_without_depth); the hand, drawn from its
+joints, hides it and is touched.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.recording_fit import without_depth
 from dexhot.fitting.scene import ObjectModel, thinned
-from dexhot.fitting.silhouette_search import search_object
+from dexhot.fitting.start_without_depth import start_object
 from dexhot.fitting.views import RecordedView, recorded_views
 from dexhot.geometry import triangles
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
@@ -124,10 +125,13 @@ def fit_robot_hand(
     model: ObjectModel,
     recipe: Recipe,
     motion: RobotMotion,
+    regressed: np.ndarray | None = None,
     progress: Report = unreported,
 ) -> Evidence:
     """The evidence with the object's poses that were found; its provenance says whether they are ambiguous. Of several
     recordings of the same moments by calibrated cameras it is the first one's, from which the object starts.
+
+    `regressed` (T, 7): camera_T_mesh of a regressor from its colour images, NaN where it gave none; None: search.
 
     Raises ClipError without the camera's pose, for joints of other times, and where no frame shows the object.
     """
@@ -147,8 +151,8 @@ def fit_robot_hand(
     view = views[0]
     bodies = Bodies({}, model, "", surfaces={SIDE: skin.surface})
     around = view_of(first.recording, first.evidence, [SIDE], solver["pixels"], ["object"])
-    search = search_object(bodies, around, solver, progress)
-    now = merged(search.unknowns)
+    begun = start_object(bodies, around, solver, regressed, progress)
+    now = merged(begun.unknowns)
     if "image" in recipe.terms:
         colors = vertex_colors(BatchScene(bodies, now, view.small, fixed), view)
         bodies = replace(bodies, model=replace(model, colors=colors))
@@ -160,7 +164,7 @@ def fit_robot_hand(
     last = BatchScene(bodies, now, view.small)
     poses = [make_pose(last.origin(t), matrix_to_quat(last.rotation[t])) for t in range(len(view))]
     hand = Path(motion.hand).parent.name or motion.hand  # of a hand.yaml its folder's name: files hold no paths
-    fitted = {"recipe": recipe.name, "terms": list(recipe.terms), "hand": hand} | search.figures()
+    fitted = {"recipe": recipe.name, "terms": list(recipe.terms), "hand": hand} | begun.figures()
     made = evidence.provenance | {"fit": fitted, "object": model.name}
     return replace(evidence, object_pose=np.stack(poses), provenance=made)
 

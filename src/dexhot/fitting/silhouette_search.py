@@ -27,33 +27,34 @@ LEAST_PIXELS = 12  # of the window that a mask must cover to count
 WEIGHT = 100.0  # of the silhouette; Adam does not mind it
 APART = np.radians(25.0)  # between two rotations that are not the same
 ALIKE = 0.02  # of the overlap: less tells nothing, for masks err by as much
+SEARCH = "silhouette search"  # what a start is called that was found here
 
 
 @dataclass(frozen=True)
-class ObjectSearch:
-    """An object's poses, and how well its masks tell them from others."""
+class ObjectStart:
+    """The poses that an object starts from, and how well its masks tell them from others."""
 
     unknowns: Unknowns  # "object.turn" (T, 6) and "object.place" (T, 3) of the whole clip
     overlap: float  # with the masks, mean over the frames
-    rival: float  # of the best candidate whose rotation is another; 0 without any
+    rival: float | None  # of the best candidate whose rotation is another, 0 without any; None: not sought
+    by: str = SEARCH
 
     @property
     def ambiguous(self) -> bool:
         """Whether another rotation, such as the back in place of the front, overlaps as well."""
-        return self.rival > self.overlap - ALIKE
+        return self.rival is not None and self.rival > self.overlap - ALIKE
 
     def figures(self) -> dict[str, Any]:
         """For people."""
-        return {
-            "object_overlap": round(self.overlap, 3),
-            "object_rival_overlap": round(self.rival, 3),
-            "object_ambiguous": self.ambiguous,
-        }
+        found: dict[str, Any] = {"object_start": self.by, "object_overlap": round(self.overlap, 3)}
+        if self.rival is not None:
+            found |= {"object_rival_overlap": round(self.rival, 3), "object_ambiguous": self.ambiguous}
+        return found
 
 
 def search_object(
     bodies: Bodies, view: BatchView, settings: Mapping[str, Any], progress: Report = unreported
-) -> ObjectSearch:
+) -> ObjectStart:
     """The poses of the whole clip. Raises ClipError without any mask.
 
     Frames without a mask keep the pose of the frame before, those at the start of the first that has one.
@@ -90,13 +91,19 @@ def search_object(
             turns, places, overlaps = [[x[kept] for x in rows] for rows in (turns, places, overlaps)]
     means = np.mean(overlaps, axis=0)
     best = int(np.argmax(means))
-    owner = np.clip(np.searchsorted(seen, np.arange(len(view)), side="right") - 1, 0, None)
+    owner = last_known(seen, len(view))
     found = {
         "object.turn": np.stack([x[best] for x in turns])[owner],
         "object.place": np.stack([x[best] for x in places])[owner],
     }
     other = max(rival(bodies, means, now["object.turn"]), means[best] - behind)
-    return ObjectSearch(found, float(means[best]), float(other))
+    return ObjectStart(found, float(means[best]), float(other))
+
+
+def last_known(known: np.ndarray, count: int) -> np.ndarray:
+    """(count,) for each frame, which of the `known` frames (K,) comes last up to it, else the first of them."""
+    rows: np.ndarray = np.clip(np.searchsorted(known, np.arange(count), side="right") - 1, 0, None)
+    return rows
 
 
 def rival(bodies: Bodies, overlaps: np.ndarray, turns: np.ndarray) -> float:

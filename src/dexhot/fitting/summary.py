@@ -77,8 +77,8 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
             "object_lost_frames": sum(one.object_lost for one in tracked),
             "object_ambiguous_frames": sum(one.object_ambiguous for one in tracked),
         }
-    if fit.search is not None:
-        figures |= fit.search.figures()
+    if fit.object_start is not None:
+        figures |= fit.object_start.figures()
     unseen = unseen_notes(fit, evidence)
     if unseen and tracked:
         figures["object_lost_frames"] = len(fit.scenes)

@@ -9,6 +9,10 @@ first three, as keypoints:=, masks:= and poses:=, and use them from a thread tha
     --meshes lab.meshes:make    make() -> HandMesh
     --boxes lab.boxes:make      make() -> BoxDetector
 
+of `dexhot fit`:
+
+    --regressor lab.poses:make  make(asset, camera) -> ObjectRegressor
+
 and of `dexhot object add`:
 
     --mesher lab.objects:make   make() -> ImageToMesh
@@ -25,7 +29,15 @@ from dexhot.perception.weights import given_file, missing_hand_landmarks
 if TYPE_CHECKING:
     from dexhot.geometry.cameras import Intrinsics
     from dexhot.objects.asset import ObjectAsset
-    from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandMesh, ImageToMesh, ObjectPose, Segmenter
+    from dexhot.perception.protocols import (
+        BoxDetector,
+        HandKeypoints,
+        HandMesh,
+        ImageToMesh,
+        ObjectPose,
+        ObjectRegressor,
+        Segmenter,
+    )
 
 EMBEDDED = "embedded"
 HANDS = (EMBEDDED, "rtmpose", "mmpose")
@@ -161,6 +173,12 @@ def boxes_of(name: str) -> "BoxDetector | None":
         return None
     make: Callable[[], BoxDetector] = _own("--boxes ", name, BOXES)
     return make()
+
+
+def regressor_of(name: str, asset: "ObjectAsset", camera: "Intrinsics") -> "ObjectRegressor":
+    """A regressor of a known object's pose from colour, a lab's own. Raises DexhotError where it cannot be imported."""
+    make: Callable[[ObjectAsset, Intrinsics], ObjectRegressor] = _own("--regressor", name, ())
+    return make(asset, camera)
 
 
 def mesher_of(name: str) -> "ImageToMesh":

@@ -84,6 +84,15 @@ class ObjectPose(Protocol):
         """Its pose at `time` (s), `hidden` by hands."""
 
 
+class ObjectRegressor(Protocol):
+    """Regresses the pose of a known object from single colour images, without depth: `dexhot fit --regressor
+    MODULE:FUNCTION`, for the start of the recipes that never read depth."""
+
+    def __call__(self, camera: Intrinsics, color: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float] | None:
+        """Image and mask of what shows of the object -> camera_T_mesh (4, 4), m, and its score in [0, 1], below
+        object_pose.LOST no pose; None where it gives none. Its box is that of the mask."""
+
+
 @dataclass(frozen=True)
 class MeshSighting:
     """The surface of a hand in one image, in the camera's frame, m: of a regressor, as vertices or as parameters."""
