@@ -23,7 +23,11 @@ QUICK_SETTINGS = {  # far fewer steps than the papers take: a check that all of 
     "homan": ("rotations=8", "search_steps=10", "follow_steps=4", "coarse_steps=20", "fine_steps=10"),
     "handypriors": ("rotations=8", "search_steps=10", "follow_steps=4", "steps=20"),
 }
+TFHOT_S = round(14 * 60.0 / 1918, 2)  # per frame: each of 14 videos, 1,918 frames in all, within a minute
 PUBLISHED = {  # on the papers' own data: for the pattern, not the values
+    "TF-HOT, a video within a minute (in the wild)": {
+        "tfhot": {"s_per_frame": TFHOT_S},
+    },
     "TF-HOT, table 2 (DexYCB, can)": {
         "tfhot_dexycb": {"mpjpe_mm": 28.6},
         "tfhot_dexycb, vanilla surface": {"mpjpe_mm": 44.5},

@@ -307,6 +307,17 @@ def test_the_table_has_the_published_rows_beside_and_says_what_was_not_run(drawn
     assert ours[:2] == ["homan, independent", "not run"] and "262.0" in theirs and len(ours) == len(table["columns"])
 
 
+def test_tf_hot_s_time_stands_beside_its_rows(drawn, monkeypatch):
+    """0.44 s per frame at most, beside all clips and the few; its errors on the same videos are not published."""
+    rows = [replace(DEFAULT, name=name) for name in ("tfhot", "tfhot (4 clips)", "default")]
+    monkeypatch.setattr(fit, "rows_of", lambda ablate, frames: rows)
+    found = fit.run(minutes=1e-9)
+    assert [row["tfhot"] for row in found["published"].values()] == [{"s_per_frame": 0.44}]
+    (table,) = found["printed"].values()
+    assert [row[0] for row in table["rows"]] == ["tfhot", "  published", "tfhot (4 clips)", "  published", "default"]
+    assert table["rows"][1][-1] == "0.440"
+
+
 def test_cells_are_kept_in_a_file_of_ours(tmp_path):
     path = tmp_path / "bench" / "fit.json"
     fit.Kept(path).put(fit.cell(DEFAULT, "tiny"), {"mpjpe_mm": 1.0})
