@@ -1,5 +1,6 @@
 """The rendered clips of `dexhot bench fit`, and what a row of its tables sees of them."""
 
+import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from dexhot.errors import ClipError, NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
-from dexhot.objects.asset import ObjectAsset, Symmetry
+from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.synthesis.clip import Options, Truth, render
 from dexhot.synthesis.noise import MaskNoise, noise_level
+from dexhot_bench.stand_in import stand_in
 
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
@@ -32,7 +34,6 @@ TURN = 90.0  # degrees between two cameras
 PAPER_IOU = 0.66  # of HOMan's object masks on HO-3D (its table A.2)
 PATCH = 16  # px, over which the error of such a mask's border is alike
 APART = 0.012  # m between the keypoints of two hands: fingers are 15 mm thick
-STAND_IN_SCALE, STAND_IN_STRETCH = 0.3, 0.15  # a stand-in's size, and the standard deviation of each axis' stretch
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Sight:
     exact: tuple[str, ...] = ()  # "masks", "keypoints": without errors (HOMan's figure 4)
     start: tuple[float, float] | None = None  # deg and mm that the object's first pose is off (TF-HOT's figure 3)
     mask_iou: float | None = None  # of the object's masks, with errors of their own in each frame (HOMan's table A.2)
-    stand_in: bool = False  # another object of the category in place of the object's own mesh
+    stand_in: bool = False  # another shape in place of the object's own mesh (stand_in.py)
 
     def evidence(self, clip: Clip, seed: int = 0) -> Evidence:
         """Of a clip; object poses only of the first frame, and only with `start`."""
@@ -81,7 +82,7 @@ class Sight:
 
     def asset(self, clip: Clip, own: ObjectAsset) -> ObjectAsset:
         """The mesh that is fitted."""
-        return stand_in(own, len(clip.name)) if self.stand_in else own
+        return stand_in(own, zlib.crc32(clip.name.encode())) if self.stand_in else own
 
 
 def masks_at(iou: float, true: np.ndarray, camera: Intrinsics, seed: int) -> np.ndarray:
@@ -114,21 +115,6 @@ def moved(pose: np.ndarray, degrees: float, mm: float, rng: np.random.Generator)
     axis, way = (x / np.linalg.norm(x) for x in rng.normal(size=(2, 3)))
     turn = rotvec_to_quat(np.radians(degrees) * axis)
     return make_pose(pose[:3] + 1e-3 * mm * way, quat_multiply(pose[3:], turn))
-
-
-def stand_in(own: ObjectAsset, seed: int) -> ObjectAsset:
-    """An object of other proportions and up to 30 % larger or smaller, about the middle of its box."""
-    rng = np.random.default_rng(seed)
-    size = 1.0 + STAND_IN_SCALE * rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0)
-    stretch = size * np.exp(STAND_IN_STRETCH * rng.normal(size=3))
-    middle = 0.5 * (own.vertices.min(axis=0) + own.vertices.max(axis=0))
-    return replace(
-        own,
-        name=f"{own.name}-stand-in",
-        vertices=middle + stretch * (own.vertices - middle),
-        pieces=[(middle + stretch * (vertices - middle), faces) for vertices, faces in own.pieces],
-        symmetry=Symmetry(),
-    )
 
 
 def has_grab() -> bool:
