@@ -7,7 +7,7 @@ are trained there (isaacgym_policy.py).
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -61,7 +61,7 @@ def export_isaacgym(clips: Sequence[TaskClip], folder: Path, options: TaskOption
         np.savez_compressed(file, allow_pickle=False, **arrays(task))
     hands = [_write_hand(clip, folder / "hands") for clip in clips]
     objects = [_write_object(clip.asset, folder / "objects") for clip in clips]
-    card = task_card(clips, options, f"Isaac Gym tracker of {len(clips)} clips")
+    card = task_card(clips, replace(options, shaper=False), f"Isaac Gym tracker of {len(clips)} clips")
     card.provenance = {"versions": versions()}
     told = numbers(task) | {"card": asdict(card), "hands": hands, "objects": objects}
     write_text(folder / "task.json", json.dumps(told, indent=1) + "\n")

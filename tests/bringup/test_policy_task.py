@@ -1,11 +1,17 @@
 """A run that tracks with a network: its files are checked, copied into the run's folder, and found for a replay."""
 
+import json
+import shutil
+
 import pytest
 
+from dexhot.bringup.graph import plan
+from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.run_folder import Task, load_task
 from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data import files
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import place
 from tiny_policy import write_policy
 
@@ -59,6 +65,24 @@ def test_a_specialist_is_compared_in_the_time_in_which_it_is_played(tmp_path, li
     assert len(task.at_speed(1.0).reference.q) == len(frames)
     with pytest.raises(DexhotError, match=f"frames: {len(frames)}, not "):
         task.at_speed(0.5)
+
+
+def test_the_run_has_the_shaper_of_the_training(cache, tmp_path, lift_reference, lift_setup, monkeypatch):
+    """Its lead in run.json and at the node; another one is refused before there is a run's folder."""
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    placed = place(lift_reference)
+    save_object(lift_setup.asset)
+    network = write_policy(tmp_path / "tiny", placed, lift_setup.physics, shaper_lead=0.7)
+    given = {"reference": str(files.save(placed, tmp_path / "lift")), "controller": "policy", "policy": str(network)}
+    made = plan(load_graph("real_track"), given, {})
+    assert made.parameters["shaper"]["lead"] == 0.7
+    assert made.parameters["shaper"]["policy"] == str(made.folder / "policy.onnx")
+    assert json.loads((made.folder / "run.json").read_text())["arguments"]["lead"] == 0.7
+    shutil.rmtree(tmp_path / "runs")
+    for more, why in (({"lead": "0.5"}, "lead: 0.7, not 0.5"), ({"shaper_feedback": "measured"}, "none, not measured")):
+        with pytest.raises(DexhotError, match=why):
+            plan(load_graph("real_track"), given | more, {})
+    assert not (tmp_path / "runs").exists()
 
 
 def test_feedback_is_checked_and_copied_for_planned_alone(paths, tmp_path, lift_reference, lift_setup):

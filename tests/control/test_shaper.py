@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dexhot.control.shaper import CommandShaper, HandShaper, measure_lag
+from dexhot.control.shaper import LEAD, CommandShaper, HandShaper, measure_lag, shaper_lead
+from dexhot.data.types import PolicyCard
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.poses import pose_to_matrix
@@ -197,3 +200,14 @@ def test_a_free_arm_follows_far_from_the_planned_posture_and_its_elbow_drifts_ba
     for k in range(240):
         command = shaper.step(begin, k)
     assert np.linalg.norm(command.arm_q - FR3_HOME) < 0.95 * away and command.ik_error < 1e-3
+
+
+def test_the_lead_of_a_training_is_that_of_the_run_and_another_one_is_refused():
+    card = PolicyCard("p", "leap_right", ["a"], 60.0, [], "residual", "0" * 64, shaper_lead=0.7)
+    assert shaper_lead(None, 0.4, "measured") == 0.4
+    assert shaper_lead(replace(card, shaper_lead=None), 0.4, "measured") == 0.4
+    assert shaper_lead(card, LEAD, "none") == 0.7 == shaper_lead(card, 0.7, "none")
+    with pytest.raises(
+        DexhotError, match=r"p was trained .* \(lead: 0\.7, not 0\.4; shaper feedback: none, not measured\)"
+    ):
+        shaper_lead(card, 0.4, "measured")

@@ -67,6 +67,26 @@ def test_noise_moves_the_hand_and_not_the_residual(tmp_path, lift_reference, lif
     assert not run.residuals.any()
 
 
+def test_a_policy_trained_with_the_shaper_is_played_through_it(tmp_path, lift_reference, lift_setup, simulator):
+    """Its targets are what it observes as its last command, the shaped ones are what the servos get."""
+    layout = ["object_error", "last_command", "residual"]
+    weight = np.random.default_rng(0).normal(0, 1e-5, (50, 22))
+    made = {"weight": weight, "keep": 0.9, "layout": layout}
+    plain, shaped = (
+        OnnxNetwork(write_policy(tmp_path / name, lift_reference, lift_setup.physics, shaper_lead=lead, **made))
+        for name, lead in (("plain", None), ("shaped", 1.0))
+    )
+    start = start_state(lift_reference, simulator)[None]
+    without = run_network(plain, lift_reference, lift_setup, simulator, start, [simulator.model])
+    run = run_network(shaped, lift_reference, lift_setup, simulator, start, [simulator.model])
+    moved = np.abs(run.commands - without.commands).max()
+    assert 1e-3 < moved < 0.2
+    np.testing.assert_array_equal(run.observations[0, 1], without.observations[0, 1])  # the same last target
+    alone = run_controller(Policy(lift_reference, shaped, lift_setup.asset, lift_setup.physics), simulator)
+    np.testing.assert_array_equal(run.commands[0], alone.command)
+    np.testing.assert_array_equal(simulator.object_pose(run.states[0]), alone.object_pose)
+
+
 def test_a_card_of_another_rig_is_refused(tmp_path, lift_reference, lift_setup, simulator):
     network = OnnxNetwork(write_policy(tmp_path / "a", lift_reference, lift_setup.physics, physics="1"))
     start = start_state(lift_reference, simulator)[None]

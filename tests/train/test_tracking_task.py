@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 
 from dexhot.control.controllers import following_object
+from dexhot.control.policy import OnnxNetwork
 from dexhot.control.sampling import base_actions
+from dexhot.control.shaper import LEAD
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.objects.object_offset import object_offset
 from dexhot.rollouts.floating import run_floating
+from dexhot.rollouts.network import run_network
+from dexhot_train.task.card import task_card
 from dexhot_train.task.clips import PREGRASP, ClipTable, TaskClip, load_task_clip, task_clip
 from dexhot_train.task.randomisation import NOTHING, Randomisation
 from dexhot_train.task.simulators import Start, ThreadedMujoco, largest_model
 from dexhot_train.task.starts import HOLD, KINDS, StartOptions, find_starts
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
+from tiny_policy import write_policy
 
 FIRST = StartOptions(1.0, 0.0, 0.0, 0.0, plans=1)
 QUIET = TaskOptions(randomisation=NOTHING, starts=FIRST, worlds=1, references=1)
@@ -312,6 +317,28 @@ def test_the_shaper_delays_and_smooths(clip):
     task.step(u)
     jump, moved = task.target[0, 10] - before[10], task.command[0, 10] - before[10]
     assert 0.0 < moved < jump
+
+
+def test_what_is_trained_with_the_shaper_is_what_is_judged(clip, tmp_path):
+    """Zero actions through the task's shaper move the hand as a zero policy of its card does in the judge's world, and
+    the last command that both observe is the target."""
+    options = replace(QUIET, shaper=True, layout=("last_command",))
+    task = TrackingTask([clip], 1, options)
+    card = task_card([clip], options)
+    assert card.shaper_lead == LEAD and task_card([clip], replace(options, shaper=False)).shaper_lead is None
+    setup, kept = clip.setup, {"layout": options.layout, "shaper_lead": card.shaper_lead}
+    network = OnnxNetwork(write_policy(tmp_path / "zero", clip.reference, setup.physics, **kept))
+    simulator = ThreadedMujoco([clip], 1, [[None]]).simulator
+    start = simulator.initial_state(clip.reference.q[0], clip.reference.object_pose[0])[None]
+    run = run_network(network, clip.reference, setup, simulator, start, [simulator.model])
+    task.reset()
+    steps = 60
+    for k in range(1, steps + 1):
+        seen = task.step(np.zeros((1, task.action_size))).observations.policy
+        np.testing.assert_allclose(seen[0], run.observations[0, k], atol=1e-6)
+    np.testing.assert_allclose(
+        task.simulator.reading().q[0], simulator.joint_positions(run.states[0, steps]), atol=1e-5
+    )
 
 
 def test_clips_with_different_objects_share_a_batch(clip):

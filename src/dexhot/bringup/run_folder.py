@@ -14,7 +14,7 @@ import numpy as np
 from dexhot.data import files
 from dexhot.data.disk import check_folder
 from dexhot.data.run import RUN_FILE, SCHEMA, VERSION
-from dexhot.data.types import Demonstration, Reference
+from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.paths import runs_dir, share_dir
 from dexhot.versions import versions
@@ -70,6 +70,14 @@ class Task:
         reference, played = with_profile(self.reference, profile), self.demonstration
         self._require_networks(reference)
         return replace(self, reference=reference, demonstration=played and replace(played, reference=reference))
+
+    def shaper_lead(self, lead: float, feedback: str) -> float:
+        """The lead of the run's shaper, see control.shaper. Raises DexhotError for one of another training."""
+        from dexhot.control.onnx_file import load_card
+        from dexhot.control.shaper import shaper_lead
+
+        card = load_card(self.policy, self.policy.with_suffix(".json"), PolicyCard) if self.policy else None
+        return shaper_lead(card, lead, feedback)
 
     def _require_networks(self, reference: Reference, timed: bool = False) -> None:
         for network in (self.policy, self.feedback):

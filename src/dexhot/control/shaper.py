@@ -20,6 +20,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
+from dexhot.data.types import PolicyCard
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joint_table import joint_table
@@ -27,18 +28,24 @@ from dexhot.robots.joints import columns
 from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
-from dexhot.simulation.scene import floating_scene
+from dexhot.simulation.scene import Scene, floating_scene
 
 DRAWN = 0.01  # of the way to the planned posture per tick, for a free arm: its elbow drifts back within 2 s
 BLEND = 0.2  # of the way from the simulated to the measured fingers per tick: noise and delay stay small, 80 ms in all
+LEAD = 1.0  # of the finger servos' lag
 NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
+
+
+def shaper_scene(hand: RobotHand, base_quat: np.ndarray, physics: Physics) -> Scene:
+    """The shaper's world: the floating hand alone."""
+    return floating_scene(hand, None, base_quat, physics, visual=False)
 
 
 class HandShaper:
     """The simulated floating hand."""
 
     def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics):
-        self.scene = floating_scene(hand, None, base_quat, physics, visual=False)
+        self.scene = shaper_scene(hand, base_quat, physics)
         self.data = mujoco.MjData(self.scene.model)
         self.substeps = physics.substeps
 
@@ -152,6 +159,23 @@ class CommandShaper:
         self.arm_q, self.arm_qd = arm_q, arm_qd
         hand_q = np.clip(middle[6:] + self.lead * mean_qd[6:], self.lower, self.upper)
         return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, ik_error)
+
+
+def shaper_lead(card: PolicyCard | None, lead: float, feedback: str) -> float:
+    """The lead of the live chain: that of the shaper in the training of the policy of `card`, where there was one,
+    else `lead`. Raises DexhotError where another one than the default is asked for, or feedback, which the shaper of a
+    training does not have."""
+    if card is None or card.shaper_lead is None:
+        return lead
+    differ = [] if lead in (LEAD, card.shaper_lead) else [f"lead: {card.shaper_lead:g}, not {lead:g}"]
+    if feedback != "none":
+        differ.append(f"shaper feedback: none, not {feedback}")
+    if differ:
+        raise DexhotError(
+            f"policy {card.name} was trained with another command shaper ({'; '.join(differ)}): omit lead and "
+            "shaper_feedback, and it runs with that of its training."
+        )
+    return card.shaper_lead
 
 
 def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:

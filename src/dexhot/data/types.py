@@ -422,6 +422,7 @@ class PolicyCard:
     servo: str = ""  # profile of the finger servos
     physics: str = ""  # version
     hand_gravity: bool = False  # whether gravity acted on the hand where it was trained
+    shaper_lead: float | None = None  # of the command shaper in its training, of the servos' lag; None: no shaper
     clip: str = ""  # the only clip that it is for; "": any
     frames: int = 0  # of that clip's reference, as the graph plays it
     fingers: list[float] = field(default_factory=list)  # (n,) rad, its mean finger joints: another retargeting differs
@@ -436,6 +437,8 @@ class PolicyCard:
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")
         _check(self.action in ACTIONS, f"action {self.action!r} is unknown, one of {', '.join(ACTIONS)}.")
         _check(self.baseline in BASELINES, f"baseline {self.baseline!r} is unknown, one of {', '.join(BASELINES)}.")
+        lead = self.shaper_lead
+        _check(lead is None or (np.isfinite(lead) and lead >= 0), f"shaper_lead must be 0 or more, not {lead}.")
         for name in ("residual_limit", "residual_step"):
             values = getattr(self, name)
             whole = len(values) == len(self.joint_names) and all(np.isfinite(v) and v > 0 for v in values)

@@ -4,13 +4,13 @@ The nodes run the same classes in the same order; `run_offline` is what they do 
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import mujoco
 import numpy as np
 
 from dexhot.control.controllers import Controller, HandState, Tracker
-from dexhot.control.shaper import CommandShaper
+from dexhot.control.shaper import LEAD, CommandShaper, shaper_lead
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.geometry import single
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
@@ -31,7 +31,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
+    lead: float = LEAD  # of the finger servos' lag: 1 undoes that of the shaper
     wrist_lead: float = 0.0
     shaper_feedback: str = "none"  # measured draws the shaper's fingers to the measured ones
     position_noise: float = 0.0  # m, sigma of the measured object position
@@ -163,6 +163,8 @@ def run_offline(
     origin; `palm` (3,) m offsets the palm from the kinematics, in its mount's frame.
     """
     options = options or ChainOptions()
+    lead = shaper_lead(getattr(controller, "card", None), options.lead, options.shaper_feedback)
+    options = replace(options, lead=lead)
     hand, physics = setup.hand, setup.physics
     scene = arm_scene(hand, setup.asset, physics, table_height=reference.table_height)
     scene.model = perturbed(scene, friction, mass, palm=palm)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from dexhot.control.batch_shaper import BatchShaper, shaper_of
 from dexhot.control.controllers import Controller, HandState
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import DexhotError
@@ -55,7 +56,8 @@ def run_controller(
     """Run a controller with exact object and hand states from its reference's first frame, or another `state` (ns,),
     in the simulator's world or that of `model`; metrics empty.
 
-    For an open-loop controller the result is bit-identical to `run_floating` of its targets. Raises DexhotError when
+    For an open-loop controller the result is bit-identical to `run_floating` of its targets. A policy trained with the
+    command shaper has it between its targets and the servos, whose commands are the rollout's. Raises DexhotError when
     the simulation diverges.
     """
     reference, scene = controller.reference, simulator.scene
@@ -63,12 +65,14 @@ def run_controller(
     state = start_state(reference, simulator) if state is None else state
     data, states, actions = mujoco.MjData(model), [state], []
     mujoco.mj_setState(model, data, state, STATE)
+    shaper = _shaper_of(controller, simulator, state)
     for k in range(len(reference.q)):
         pose, q = simulator.object_pose(states[-1]), simulator.joint_positions(states[-1])
         seen = ObjectState(k / RATE, pose, np.zeros(6), np.zeros((12, 12)))
         if k == 0:
             controller.start(seen)
-        actions.append(controller.step(k, seen, HandState(k / RATE, q)))
+        target = controller.step(k, seen, HandState(k / RATE, q))
+        actions.append(shaper.step(target[None])[0] if shaper else target)
         if k == len(reference.q) - 1:
             break
         data.ctrl[:] = actions[-1]
@@ -78,6 +82,13 @@ def run_controller(
     if not np.isfinite(states).all() or data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
         raise DexhotError(f"{reference.name}: the simulation diverged; the controller's targets are not physical.")
     return floating_rollout(reference, np.array(actions), np.array(states), simulator)
+
+
+def _shaper_of(controller: Controller, simulator: MujocoSimulator, state: np.ndarray) -> BatchShaper | None:
+    card, scene = getattr(controller, "card", None), simulator.scene  # a policy has a card
+    assert scene.hand is not None, "a floating hand is tracked with"
+    q, qd = simulator.joint_positions(state)[None], simulator.joint_velocities(state)[None]
+    return shaper_of(card, scene.hand, controller.reference.base_quat, scene.physics, q, qd)
 
 
 def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: Simulator) -> Rollout:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from dexhot.control.batch_shaper import shaper_of
 from dexhot.control.observation import Observed, Observer, clip_to_track, joint_velocity, pose_velocity
 from dexhot.control.policy import (
     ResidualNetwork,
@@ -48,8 +49,9 @@ def run_network(
 
     noise: (N, T, 6+n), added to the commands after the network, which does not see it but in what it does. observer: of
     the card's layout, if there is one. plan: targets (T, 6+n) that are played back, for a network that is the feedback
-    on them, as planning.planned.Planned does. A world in which the network is stopped keeps its last command. Raises
-    DexhotError when the card does not fit.
+    on them, as planning.planned.Planned does. A policy trained with the command shaper has it here too, between its
+    targets and the servos. A world in which the network is stopped keeps its last target. Raises DexhotError when the
+    card does not fit.
     """
     card, N, T = network.card, len(starts), len(reference.q)
     check_card(card, reference, setup.physics, on_plan=plan is not None)
@@ -61,7 +63,9 @@ def run_network(
         mujoco.mj_setState(model, data, state, STATE)
     pose, q = simulator.object_pose(starts), simulator.joint_positions(starts)
     base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, p, plan) for p in pose])
-    pose_before, q_before, command, residual = pose, q, base[:, 0], np.zeros((N, q.shape[1]))
+    qd = simulator.joint_velocities(starts)
+    shaper = shaper_of(card, setup.hand, reference.base_quat, setup.physics, q, qd)
+    pose_before, q_before, target, residual = pose, q, base[:, 0], np.zeros((N, q.shape[1]))
     run = NetworkRun(
         np.empty((N, T, starts.shape[1])),
         np.empty((N, T, q.shape[1])),
@@ -73,14 +77,15 @@ def run_network(
     run.states[:, 0] = starts
     for t in range(T):
         tick = Observed(
-            np.full(N, t), pose, pose_velocity(pose, pose_before), q, joint_velocity(q, q_before), command, residual
+            np.full(N, t), pose, pose_velocity(pose, pose_before), q, joint_velocity(q, q_before), target, residual
         )
         run.observations[:, t] = observer(tick)
         proposed = network(run.observations[:, t], residual)
         residual = _checked(network, residual, proposed, run.unsafe)
         wanted = with_residual(reference, base[:, t], residual)
         stopped = np.array([bool(why) for why in run.unsafe])
-        command = np.where(stopped[:, None], command, wanted)
+        target = np.where(stopped[:, None], target, wanted)
+        command = shaper.step(target) if shaper else target
         run.residuals[:, t] = residual
         run.commands[:, t] = command if noise is None else command + noise[:, t]
         if t == T - 1:

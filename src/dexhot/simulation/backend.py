@@ -130,6 +130,10 @@ class MujocoSimulator:
         """(..., ns) -> (..., joints) in the scene's joint_names order."""
         return np.asarray(states)[..., 1 + self.scene.q_address]
 
+    def joint_velocities(self, states: ArrayLike) -> np.ndarray:
+        """(..., ns) -> (..., joints), m/s and rad/s, in the scene's joint_names order."""
+        return np.asarray(states)[..., 1 + self.model.nq + self.scene.v_address]
+
     def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh, the quaternion normalised."""
         where = self.scene.object_qpos

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from dexhot.control.action_space import action_space
 from dexhot.control.policy import make_card
+from dexhot.control.shaper import LEAD
 from dexhot.data.types import PolicyCard
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.tracking import TaskOptions
@@ -27,6 +28,7 @@ def task_card(clips: Sequence[TaskClip], options: TaskOptions, name: str = "") -
         ),
         residual_limit=[float(x) for x in space.limit],
         residual_step=[float(x) for x in space.step],
+        shaper_lead=LEAD if options.shaper else None,
         terms=carried_terms(sources(clip.demonstration or clip.reference for clip in clips), "policy"),
         training_data=[clip.name for clip in clips],
     )

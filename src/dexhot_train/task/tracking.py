@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.action_space import action_space
+from dexhot.control.batch_shaper import BatchShaper
 from dexhot.control.controllers import following_object
 from dexhot.control.observation import LAYOUTS, ClipToTrack, Observed, Observer, joint_velocity, pose_velocity
+from dexhot.control.shaper import LEAD
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
@@ -28,7 +30,6 @@ from dexhot_train.task.backends import task_simulator
 from dexhot_train.task.clips import ClipTable, TaskClip
 from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma, ratios
 from dexhot_train.task.rewards import REWARDS, RewardTerm, Transition, total
-from dexhot_train.task.shaping import BatchShaper
 from dexhot_train.task.simulators import Start, TaskSimulator, WorldStates
 from dexhot_train.task.starts import KINDS, StartOptions, find_starts
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended
@@ -91,7 +92,8 @@ class TrackingTask:
         self.offset, self.yaw = (how.offset, how.yaw) if how else (0.0, 0.0)
         self.simulator = simulator or task_simulator(backend, clips, size, self.worlds, threads)
         self.assigned: np.ndarray | None = getattr(self.simulator, "assigned", None)
-        self.shaper = BatchShaper(clips, size, threads=threads) if o.shaper else None
+        setup, bases = clips[0].setup, [c.reference.base_quat for c in clips]
+        self.shaper = BatchShaper(setup.hand, bases, setup.physics, size, LEAD, threads) if o.shaper else None
         self.space = action_space(o.action, self.table.joints - 6, o.action_factor)
         self.lower, self.upper = clips[0].scene.lower, clips[0].scene.upper
         self._make_references(rng, encoder)
@@ -289,7 +291,7 @@ class TrackingTask:
             self.object_twist[rows],
             self.q[rows],
             self.qd[rows],
-            self.command[rows],
+            self.target[rows],
             self.residual[rows],
             self._seen_tips(rows, at),
             clip * self.variants + self.variant[rows],

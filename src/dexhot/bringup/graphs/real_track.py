@@ -125,6 +125,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         if arguments["rig"] != "sim":
             raise GraphError(f"profile:=... needs rig:=sim: on rig:={arguments['rig']} the driver's registers decide.")
         task = task.with_profile(arguments["profile"])
+    arguments["lead"] = task.shaper_lead(arguments["lead"], arguments["shaper_feedback"])
     speed = arguments["speed"]
     task = task.at_speed(speed)
     warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])

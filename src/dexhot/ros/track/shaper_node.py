@@ -2,15 +2,17 @@
 
 import time
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import JointState
 
-from dexhot.control.shaper import CommandShaper, measure_lag
+from dexhot.control.onnx_file import load_card
+from dexhot.control.shaper import CommandShaper, measure_lag, shaper_lead
 from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_COMMAND, FRANKA_STATES, LEAP_COMMAND, LEAP_STATES, SAFETY_STATE, TARGET
-from dexhot.data.types import RATE, Reference
+from dexhot.data.types import RATE, PolicyCard, Reference
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
@@ -31,11 +33,14 @@ class ShaperNode(DexhotNode):
         physics = physics_of(reference)
         hand = load_hand(reference.hand)
         self.names, self.fingers = reference.joint_names, list(hand.joint_names)
-        leads, arm_path = (self.p.lead, self.p.wrist_lead), reference.require_arm_path()
+        network = Path(self.p.policy)  # its card's world is the reference's, or the controller refuses it
+        card = load_card(network, network.with_suffix(".json"), PolicyCard) if network.suffix == ".onnx" else None
+        lead = shaper_lead(card, self.p.lead, self.p.feedback)
+        leads, arm_path = (lead, self.p.wrist_lead), reference.require_arm_path()
         self.shaper = CommandShaper(hand, reference.base_quat, arm_path, physics, *leads, self.p.free_arm)
         self.values = {
             "lag_ms": 1e3 * measure_lag(hand, physics),
-            "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),
+            "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, lead),
         }
         self.hand_command = self.advertise(JointState, LEAP_COMMAND, "command")
         self.arm_command = self.advertise(JointState, FRANKA_COMMAND, "command")
