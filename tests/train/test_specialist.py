@@ -13,8 +13,9 @@ from dexhot.cli import main  # noqa: E402
 from dexhot.control.observation import DEXTRACK, EGOCENTRIC  # noqa: E402
 from dexhot.control.policy import OnnxNetwork, Policy, make_card  # noqa: E402
 from dexhot.control.sampling import SamplingOptions, base_actions  # noqa: E402
+from dexhot.control.time_warp import as_played  # noqa: E402
 from dexhot.data.files import load, save  # noqa: E402
-from dexhot.data.types import Demonstration, PolicyCard  # noqa: E402
+from dexhot.data.types import Demonstration, PolicyCard, Reference  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot.rollouts.floating import floating_simulator, run_controller, start_state  # noqa: E402
@@ -243,6 +244,33 @@ def test_the_command_trains_writes_both_files_and_resumes(lift_reference, lift_o
     assert card.terms == "" and "--rounds 0 --worlds 2" in card.provenance["command"]
     assert (tmp_path / "lift.policy.onnx").is_file()
     assert len(list((cache / "specialists").glob("lift-*/student-*.npz"))) == 2
+
+
+def test_a_clip_by_name_is_retargeted_placed_and_kept_for_its_run(
+    lift_reference, lift_object, cache, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def stopped(reference, setup, run, options, taught, folder, command, say):
+        asked.append((reference, setup, folder, command))
+        raise DexhotError("enough")
+
+    monkeypatch.setattr(module, "train_specialist", stopped)
+    assert main(["train", "specialist", "parametric/lift-box-0", "--rounds", "0"]) == 1
+    (played, setup, folder, command) = asked.pop()
+    kept = load(tmp_path / "lift-box-0.reference.npz", Reference)
+    assert kept.name == played.name == "parametric/lift-box-0" and len(kept.arm_q)
+    np.testing.assert_array_equal(as_played(kept, None, setup.physics)[0].q, played.q)  # as the graph plays the file
+    assert folder.name.startswith("lift-box-0-") and "specialist parametric/lift-box-0 --rounds 0" in command
+    capsys.readouterr()
+    assert main(["train", "specialist", "grab/mug_pass1"]) == 1
+    assert "grab/mug_pass1 is in the split test_unseen_clip" in capsys.readouterr().err
+    assert main(["train", "specialist", "parametric/lift-boxx-0"]) == 1
+    assert "boxx" in capsys.readouterr().err
+    assert main(["train", "specialist", str(tmp_path / "lift-box-0.reference.npz"), "--profile", "dextrack"]) == 1
+    assert "leave out --hand and --profile" in " ".join(capsys.readouterr().err.split())
+    assert not asked
 
 
 def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
