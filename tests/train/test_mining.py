@@ -2,11 +2,15 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
+import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,13 +36,14 @@ from dexhot.simulation.setup import load_setup
 from dexhot_bench import mine as bench_mine
 from dexhot_bench.mine import ROBUST_SEED, clips_of, figures, mine_clip, panel_fractions, score_clip
 from dexhot_train.mining.clip_job import ClipJob, run_clip
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import KILLED, KilledError, run_jobs, succeeded
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.mine import MineOptions, _Miner, make_worlds, mine, rank, with_samples
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.verdict import (
     NEVER_LIFTED,
     NO_SUCCESS,
+    NOT_MINED,
     NOT_ON_ARM,
     REFUSED,
     SUCCESS,
@@ -347,7 +352,51 @@ def test_a_killed_worker_of_ray_is_told_as_one(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
     results = dict(run_jobs(double, [1, 2, 3], executor="ray"))
-    assert results[1] == 2 and isinstance(results[2], ValueError) and isinstance(results[3], BrokenProcessPool)
+    assert results[1] == 2 and isinstance(results[2], ValueError) and isinstance(results[3], KilledError)
+
+
+def test_a_worker_killed_in_the_middle_of_mining_is_told_and_the_next_run_goes_on(job, tmp_path, capsys):
+    """SIGKILL, as of a kernel without memory: no clip is refused for it, and what was mined before stays."""
+    second = shutil.copy(job.reference, tmp_path / "second.npz")
+    command = ["mine", str(job.reference), str(second), "--out", str(tmp_path / "mined"), *QUICK, "--json"]
+    made = [tmp_path / "mined" / f"{name}.demonstration.npz" for name in ("lift", "second")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dexhot", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until = time.monotonic() + 240.0
+        while not made[0].exists() and running.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        [worker] = workers_of(running.pid)
+        os.kill(worker, signal.SIGKILL)
+        out, err = running.communicate(timeout=60.0)
+    finally:
+        running.kill()
+    assert running.returncode == 1 and made[0].exists() and not made[1].exists()
+    told, first = json.loads(out.splitlines()[-1]), made[0].stat()
+    assert [row["verdict"] for row in told["results"]] == [UNTRIED, NOT_MINED]
+    assert told["results"][1]["reason"] == KILLED and told["totals"][NOT_MINED] == 1
+    assert KILLED in " ".join(err.split()) and "Traceback" not in err
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["verdict"] for row in told["results"]] == [UNTRIED, UNTRIED]
+    assert made[0].stat().st_mtime_ns == first.st_mtime_ns, "it was mined already"
+    assert sorted(path.name for path in made[0].parent.iterdir()) == [path.name for path in made]
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that multiprocessing spawned for `pid`, but for its resource tracker."""
+    children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in (Path("/proc") / child / "cmdline").read_bytes()]
+
+
+def test_where_every_job_must_succeed_a_killed_worker_is_a_plain_error():
+    with pytest.raises(DexhotError, match="a worker was killed"):
+        list(succeeded(run_jobs, killed, [1]))
+
+
+def killed(x: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_an_unknown_executor_is_refused():

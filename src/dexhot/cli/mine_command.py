@@ -56,9 +56,9 @@ def run(args: Args) -> int:
     from dexhot.progress import progress
     from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.mining.clip_job import ClipJob, run_clip
-    from dexhot_train.mining.executor import run_jobs
+    from dexhot_train.mining.executor import KilledError, run_jobs
     from dexhot_train.mining.mine import MineOptions, with_samples
-    from dexhot_train.mining.verdict import REFUSED, ClipVerdict, totals, verdict
+    from dexhot_train.mining.verdict import NOT_MINED, REFUSED, ClipVerdict, totals, verdict
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
@@ -94,10 +94,9 @@ def run(args: Args) -> int:
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             shown_progress.advance()
             if isinstance(result, Exception):
-                found, facts = (
-                    ClipVerdict(REFUSED, (), str(as_one_sentence(result))),
-                    {"error": str(as_one_sentence(result))},
-                )
+                outcome = NOT_MINED if isinstance(result, KilledError) else REFUSED
+                why = str(as_one_sentence(result))
+                found, facts = ClipVerdict(outcome, (), why), {"error": why}
             else:
                 made = load(result, Demonstration)
                 found, facts = verdict(made), {"demonstration": str(result), **made.scores}
@@ -119,9 +118,9 @@ def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
     from rich.table import Table
 
     from dexhot.cli.output import console, summary
-    from dexhot_train.mining.verdict import NO_SUCCESS, NOT_ON_ARM, REFUSED, row, totals
+    from dexhot_train.mining.verdict import NO_SUCCESS, NOT_MINED, NOT_ON_ARM, REFUSED, row, totals
 
-    colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_ON_ARM: "yellow"}
+    colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_MINED: "yellow", NOT_ON_ARM: "yellow"}
     table = Table("reference", "result", "mean error", "held", "perturbed", "why", title="mined", title_justify="left")
     for path, found, facts in results:
         result, *cells = row(found, facts).values()

@@ -14,11 +14,15 @@ Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # (function, jobs) -> pa
 KILLED = "a worker was killed (out of memory?): run the same command again with fewer --workers; it goes on from here."
 
 
+class KilledError(DexhotError, BrokenProcessPool):
+    """A worker was killed: no verdict on its job, and none on those that waited for it."""
+
+
 def run_jobs(
     function: Callable[[Any], Any], jobs: list[Any], workers: int = 0, executor: str = "process"
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (job, result) in the order of completion; a job that raised yields its exception as the result, one whose
-    worker was killed a BrokenProcessPool.
+    worker was killed, or that waited for it, a KilledError.
 
     workers: local processes (0: one per core). `function` must be importable: it runs in fresh interpreters, each with
         one thread for linear algebra, so that clips share the cores. Ray takes its cluster from RAY_ADDRESS.
@@ -42,7 +46,9 @@ def _run_processes(function: Callable[[Any], Any], jobs: list[Any], workers: int
         futures = {pool.submit(function, job): job for job in jobs}
         try:
             for future in as_completed(futures):
-                yield futures[future], future.exception() or future.result()
+                error = future.exception()
+                killed = isinstance(error, BrokenProcessPool)  # whose own words are of the pool, not of what to do
+                yield futures[future], KilledError(KILLED) if killed else error or future.result()
         except (GeneratorExit, KeyboardInterrupt):
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -65,7 +71,7 @@ def _run_ray(function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[tuple[
         except ray.exceptions.RayTaskError as e:
             yield job, e.cause
         except ray.exceptions.RayError as e:  # its worker or machine is gone
-            yield job, BrokenProcessPool(str(e))
+            yield job, KilledError(str(e))
 
 
 def _one_thread() -> None:

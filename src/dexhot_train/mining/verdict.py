@@ -9,12 +9,13 @@ from dexhot.metrics.judge import METRICS, with_unit
 from dexhot.metrics.success import passes
 from dexhot_train.mining.mine import placed
 
-SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (
+SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED, NOT_MINED = (
     "success",
     "fails on the arm",
     "success, not tried on the arm",
     "no success",
     "refused",
+    "not mined",
 )
 NEVER_LIFTED, TOO_HEAVY, DROPPED = "never lifted", "too heavy", "dropped"
 
@@ -23,7 +24,7 @@ NEVER_LIFTED, TOO_HEAVY, DROPPED = "never lifted", "too heavy", "dropped"
 class ClipVerdict:
     """Verdict on one clip."""
 
-    outcome: str  # SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS or REFUSED
+    outcome: str  # SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS, REFUSED, or NOT_MINED: its worker was killed
     causes: tuple[str, ...] = ()  # NEVER_LIFTED, TOO_HEAVY, DROPPED
     reason: str = ""  # in words and numbers; may be empty
 
@@ -75,13 +76,13 @@ def totals(verdicts: list[ClipVerdict]) -> dict[str, int]:
     counts = {"clips": len(verdicts), "successes": sum(v.success for v in verdicts)}
     outcomes = Counter(v.outcome for v in verdicts)
     causes = Counter(cause for v in verdicts for cause in v.causes)
-    order = (SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS, REFUSED)
+    order = (SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS, REFUSED, NOT_MINED)
     return counts | {o: outcomes[o] for o in order if outcomes[o]} | dict(causes.most_common())
 
 
 def row(v: ClipVerdict, scores: dict[str, Any]) -> dict[str, str]:
     """The cells of the clip's row in a run's table."""
-    if v.outcome == REFUSED:
+    if v.outcome in (REFUSED, NOT_MINED):
         return {"result": v.outcome, "error": "", "held": "", "perturbed": "", "why": v.reason}
     return {
         "result": v.outcome,

@@ -1,7 +1,6 @@
 """The data engine: attempts, their verdicts, and a set that resumes from its ledger."""
 
 import json
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from dexhot_train.curriculum import data_engine, jobs, variations
 from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, make_set, variations_of
 from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
 from dexhot_train.curriculum.variations import Variation
+from dexhot_train.mining.executor import KILLED, KilledError
 from dexhot_train.mining.mine import VALIDATION_SEED
 
 BOX = "parametric/lift-box-100"
@@ -202,7 +202,7 @@ def test_a_killed_worker_is_no_verdict_on_its_clip(tmp_path, monkeypatch):
     def broken(function, todo, workers, executor):
         yield todo[0], row(todo[0])
         assert len(todo) == 2
-        yield todo[1], BrokenProcessPool("killed")
+        yield todo[1], KilledError(KILLED)
 
     monkeypatch.setattr(jobs, "run_jobs", broken)
     with pytest.raises(DexhotError, match="worker was killed"):
