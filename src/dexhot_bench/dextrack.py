@@ -88,7 +88,7 @@ class Asked:
         """The policies that were given, those of the cache and those of the flywheel."""
         found = {}
         for name, (reward, data) in learned_baselines(self.dataset).items():
-            if baseline := trained_baseline(reward, data, self.hand, self.profile):
+            if baseline := trained_baseline(reward, data, self.hand, self.profile, self.plain):
                 found[name] = str(baseline.policy)
         for name, wheel in self.flywheels.items():
             found |= {name: str(wheel.policy)} if wheel.policy else {}
@@ -159,7 +159,7 @@ def run(
     if unknown := [name for name, _ in policies if name not in KNOWN and not name.startswith("fraction_")]:
         raise DexhotError(f"no row is called {', '.join(unknown)}; rows: {', '.join(KNOWN)}, fraction_0.1.")
     given = {n: str(OnnxNetwork(p).path.resolve()) for n, p in policies}
-    asked = Asked(dataset, envs, hand, profile, given, by_row(flywheel))
+    asked = Asked(dataset, envs, hand, profile, given, by_row(flywheel, plain))
     asked = replace(asked, campaign=campaign, paths=paths, plain=plain, clips=clips, workers=workers)
     if table not in ("9", "10", "13"):  # those are of folders alone
         dataset_splits(dataset)
@@ -232,7 +232,7 @@ def _table_10(asked: Asked, quick: bool) -> dict[str, Any]:
     """Hours by stage of the flywheel, from its ledger and its trainings, and of PPO without supervision."""
     found: dict[str, Any] = dict.fromkeys(TABLE_10)
     reward, data = learned_baselines(asked.dataset)["ppo_tracking"]
-    if seconds := seconds_of(baseline_folder(reward, data, asked.hand, asked.profile)):
+    if seconds := seconds_of(baseline_folder(reward, data, asked.hand, asked.profile, asked.plain)):
         found["ppo_tracking"] = {"mining_h": 0.0, "training_h": seconds / 3600}
     for row in (row for row in TABLE_10 if row in asked.flywheels):
         if stages := hours_of(asked.flywheels[row].folder):

@@ -30,6 +30,7 @@ class Request(Protocol):
     dataset: str
     hand: str
     profile: str
+    plain: bool
     flywheels: dict[str, FlywheelFolder]
     failed: dict[str, str]
 
@@ -51,10 +52,16 @@ def learned_baselines(dataset: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
-def by_row(folders: Sequence[Path]) -> dict[str, FlywheelFolder]:
-    """Row -> the flywheel that makes it. Raises DexhotError for one that makes none, or two of the same row."""
+def by_row(folders: Sequence[Path], plain: bool = False) -> dict[str, FlywheelFolder]:
+    """Row -> the flywheel that makes it. Raises DexhotError for one that makes none, two of the same row, or one of
+    other references than `plain` says."""
     found: dict[str, FlywheelFolder] = {}
     for wheel in map(read_flywheel, folders):
+        if wheel.plain != plain:
+            raise DexhotError(
+                f"{wheel.folder} was {'' if wheel.plain else 'not '}trained on references by eq. 5-7 alone: "
+                f"{'give' if wheel.plain else 'leave out'} --plain, or another flywheel."
+            )
         both = "taco" in wheel.datasets and bool(wheel.datasets & {"grab", "grab_full"})
         rows = [row for row, ways in FLYWHEELS.items() if wheel.ways == set(ways) and row.startswith("both") == both]
         if not rows:
@@ -108,7 +115,8 @@ def _makes(number: str, cell: str, asked: Request) -> str:
     if number == "5" and asked.dataset != "taco":
         dataset = "taco"
     if dataset != asked.dataset:
-        return f"dexhot bench dextrack --dataset {dataset.replace('_', '-')} --table {number}"
+        plain = " --plain" * asked.plain
+        return f"dexhot bench dextrack --dataset {dataset.replace('_', '-')} --table {number}{plain}"
     if number == "13":
         ours = "POLICY" if row == "ours" else f"POLICY --baseline {_file('ppo_tracking', asked)}"
         return f"dexhot evaluate --rig real --clips CLIP ... --policy {ours} --campaign FOLDER, then --campaign FOLDER"
@@ -140,11 +148,11 @@ def _training(row: str, asked: Request) -> str:
     """What trains the policy of a row."""
     if (baselines := learned_baselines(asked.dataset)).get(row):
         reward, data = baselines[row]
-        return f"dexhot train baseline {reward} --data {_words(data)} {_made_for(asked)}"
+        return f"dexhot train baseline {reward} --data {_words(data)} {_trained_for(asked)}"
     if wheel := asked.flywheels.get(row):
         return f"{wheel.command} --out {wheel.folder} (stage {wheel.done} of {wheel.stages} is done; it goes on)"
-    data, out = BOTH if row == "both_ours" else (asked.dataset,), row.replace("_", "-")
-    words = f"dexhot train flywheel {_words(data)} {_made_for(asked)}{_sizes(data)}"
+    data, out = BOTH if row == "both_ours" else (asked.dataset,), row.replace("_", "-") + "-plain" * asked.plain
+    words = f"dexhot train flywheel {_words(data)} {_trained_for(asked)}{_sizes(data)}"
     if FLYWHEELS[row] != WAYS:
         words += f" --ways {' '.join(FLYWHEELS[row])} --demonstrations N"
     return f"{words} --out {out}, then --flywheel {out}"
@@ -185,6 +193,10 @@ def _words(datasets: Sequence[str]) -> str:
 
 def _made_for(asked: Request) -> str:
     return f"--hand {asked.hand} --profile {asked.profile}"
+
+
+def _trained_for(asked: Request) -> str:
+    return _made_for(asked) + " --plain" * asked.plain
 
 
 def _sizes(datasets: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import tyro
@@ -18,8 +18,9 @@ from dexhot.evaluation.options import EvaluationOptions
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.simulation.scans import make_object
 from dexhot_bench import dextrack
-from dexhot_bench.dextrack_missing import by_row
+from dexhot_bench.dextrack_missing import by_row, not_run
 from dexhot_bench.dextrack_paper import FIGURES, TABLE_6, TABLE_10, TABLE_11, figures_row
+from dexhot_train.learners.baselines import baseline_folder
 from dexhot_train.learners.folder import took
 from tiny_policy import write_policy
 
@@ -52,9 +53,9 @@ def imported(cache, tmp_path, monkeypatch):
     return tmp_path
 
 
-def write_flywheel(folder, ways=None, clips=("grab/a",), policies=()):
+def write_flywheel(folder, ways=None, clips=("grab/a",), policies=(), plain=False):
     """As `claim` and the stages leave it; `policies`: where in it is which file."""
-    options = {"sizes": [1, 1]} | ({"ways": ways} if ways else {})
+    options = {"sizes": [1, 1]} | ({"ways": ways} if ways else {}) | ({"plain": True} if plain else {})
     folder.mkdir(parents=True, exist_ok=True)
     told = {"settings": {"options": options, "clips": list(clips)}, "command": "dexhot train flywheel grab --sizes 1 1"}
     (folder / "config.json").write_text(json.dumps(told))
@@ -85,6 +86,31 @@ def test_table_1_has_the_papers_hand_and_servo_counts_and_not_run(imported, caps
     assert ours[5] == "not run (0.47)" and ours[-2] == ""
     counted = next(row for row in line["printed"][titles[0]]["rows"] if row[0] == "replay")
     assert counted[-2] == "1 x 2" and "(" not in counted[1]
+
+
+def test_plain_tables_take_plain_trainings_alone_and_ask_for_them(imported):
+    plain, ours = write_flywheel(imported / "w1", plain=True), write_flywheel(imported / "w2")
+    asked = dextrack.Asked("grab_full", plain=True)
+    tables = {"1": {"grab_full": {"ppo_tracking": None, "ours": None}}}
+    missing = not_run(tables, asked)
+    made_for = "--data grab-full --hand allegro_right --profile dextrack --plain"
+    assert missing["table 1, ppo_tracking"] == f"dexhot train baseline tracking {made_for}"
+    assert " --plain " in missing["table 1, ours"] and missing["table 1, ours"].endswith("--flywheel ours-plain")
+    assert "plain" not in " ".join(not_run(tables, replace(asked, plain=False)).values())
+    made = "tracking", ("grab_full",), asked.hand, asked.profile
+    folders = {given: baseline_folder(*made, given) for given in (True, False)}
+    seen = []
+    for given, folder in folders.items():
+        reference, setup = clip_reference(dataset_splits("grab_full")["test"][0], asked.options((), False, False))
+        folder.mkdir(parents=True)
+        write_policy(folder / "policy", reference, setup.physics, provenance={"control_steps": 1})
+        seen.append(replace(asked, plain=given).networks["ppo_tracking"])
+    assert seen == [str(folder / "policy.onnx") for folder in folders.values()]
+    assert by_row((plain,), True)["ours"].folder == plain and by_row((ours,))["ours"].folder == ours
+    with pytest.raises(DexhotError, match=r"w2 was not trained on references by eq\. 5-7 alone: leave out --plain"):
+        by_row((ours,), True)
+    with pytest.raises(DexhotError, match=r"w1 was trained on references by eq\. 5-7 alone: give --plain"):
+        by_row((plain,))
 
 
 def test_ours_on_tacos_splits_is_the_given_policy_and_another_hands_is_left_out(imported, capsys):

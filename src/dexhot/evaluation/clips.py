@@ -6,7 +6,7 @@ from dexhot.datasets.human_clip import human_clip
 from dexhot.errors import NotFoundError
 from dexhot.evaluation.options import EvaluationOptions
 from dexhot.metrics.task_scores import Task, task_points
-from dexhot.retargeting.retarget import RetargetOptions, plain_options, retarget
+from dexhot.retargeting.retarget import retarget, retarget_options
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
@@ -37,8 +37,7 @@ def clip_reference(clip: str, options: EvaluationOptions) -> tuple[Reference, Se
     """A clip of the dataset, retargeted for the hand and its servo profile."""
     trajectory, asset = human_clip(f"{options.dataset}/{clip}")
     setup = Setup(load_hand(options.hand), asset, load_physics(profile=options.profile))
-    how = plain_options(options.profile) if options.plain else RetargetOptions(profile=options.profile)
-    return retarget(trajectory, setup.hand, asset, how), setup
+    return retarget(trajectory, setup.hand, asset, retarget_options(options.profile, options.plain)), setup
 
 
 def clip_task(job: tuple[str, EvaluationOptions]) -> Task:

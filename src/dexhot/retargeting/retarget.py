@@ -72,6 +72,8 @@ KEPT = 0.015  # per rad or m from the last frame, for clips without contacts: ha
 DIRECTIONS = 3  # of gravity in the object's frame, over the hold
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
+PLAIN = "plain"  # a reference's kind: by DexTrack's eq. 5-7 alone
+
 
 @dataclass(frozen=True)
 class RetargetOptions:
@@ -105,6 +107,11 @@ def plain_options(profile: str | None = None) -> RetargetOptions:
     )
 
 
+def retarget_options(profile: str | None = None, plain: bool = False) -> RetargetOptions:
+    """The default retargeting for a servo profile, or the plain one."""
+    return plain_options(profile) if plain else RetargetOptions(profile=profile)
+
+
 def reference_kind(reference: Reference) -> str:
     """How it was made, named beside each score: plain (DexTrack's eq. 5-7 alone), keypoints (without planned contacts),
     in-hand, or contacts, the default; "+links" where further links touch too. "" where the file does not say."""
@@ -112,7 +119,7 @@ def reference_kind(reference: Reference) -> str:
     if made is None:
         return ""
     if made.get("plain"):
-        return "plain"
+        return PLAIN
     if not made["contact"]:
         return "keypoints"
     return ("in-hand" if made.get("in_hand") else "contacts") + ("+links" if made.get("links") else "")

@@ -59,7 +59,7 @@ def run_flywheel(
     _check(clips, options, folder, demonstrations, fractions)
     given = sorted({stem(str(path)) for path in demonstrations})
     settings = {"options": asdict(options), "clips": sorted(clips)} | ({"given": given} if given else {})
-    claim(folder, settings, command)
+    claim(folder, settings, command, older={"options.plain": False})
     run = FlywheelRun(folder, options, command, workers, executor, report)
     ledger, stages = Ledger(folder), []
     drawn = [take(path, run, ledger) for path in demonstrations]

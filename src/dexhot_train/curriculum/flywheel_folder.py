@@ -27,6 +27,7 @@ class FlywheelFolder:
     ways: frozenset[str]
     clips: tuple[str, ...]
     command: str  # that began it, without its folder
+    plain: bool = False  # its references by eq. 5-7 alone
 
     @property
     def done(self) -> int:
@@ -67,7 +68,8 @@ def read_flywheel(folder: Path) -> FlywheelFolder:
         settings: dict[str, Any] = config["settings"]
         options, clips = settings["options"], tuple(map(str, settings["clips"]))
         ways = frozenset(options.get("ways", WAYS))
-        return FlywheelFolder(folder, len(options["sizes"]), ways, clips, str(config["command"]))
+        command, plain = str(config["command"]), bool(options.get("plain", False))
+        return FlywheelFolder(folder, len(options["sizes"]), ways, clips, command, plain)
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileFormatError(f"{folder} is no folder of `dexhot train flywheel` ({e!r}).") from e
 

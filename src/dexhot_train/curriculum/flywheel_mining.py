@@ -32,6 +32,7 @@ from dexhot_train.curriculum.path_search import stem, task_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.mining.scored import scored
+from dexhot_train.task.clips import require_plain
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
 from dexhot_train.terms import parent_of
 
@@ -55,7 +56,8 @@ class FlywheelJob:
     @property
     def task(self) -> HomotopyTask:
         """What is mined."""
-        return task_of(self.clip, self.folder / TASKS, self.options.profile, self.options.hand)
+        o = self.options
+        return task_of(self.clip, self.folder / TASKS, o.profile, o.hand, o.plain)
 
 
 def mine(run: FlywheelRun, clips: Sequence[str], stage: int, controller: Path | None, ledger: Ledger) -> None:
@@ -151,6 +153,7 @@ def take(path: Path, run: FlywheelRun, ledger: Ledger) -> str:
     require_training(parent_of(made), made.reference)
     if run.options.profile and made.servo != run.options.profile:
         raise DexhotError(f"{path} is for the servo {made.servo}, the flywheel for {run.options.profile}.")
+    require_plain(made.reference, str(path), run.options.plain)
     clip = run.folder / GIVEN / f"{name}.reference.npz"
     if not clip.is_file():
         save(made.reference, clip)

@@ -22,6 +22,7 @@ class FlywheelOptions:
     seed: int = 0
     hand: str = "leap_right"  # of clips that are no files
     profile: str | None = None  # of the finger servos; None: the hand's own, or that of a reference's file
+    plain: bool = False  # references by eq. 5-7 alone, of clips and of files
     ways: tuple[str, ...] = WAYS  # of mining a task, from the second stage on
     most: int = 0  # demonstrations that supervise a stage's controller, drawn by the seed; 0: all
     homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
@@ -46,7 +47,8 @@ class FlywheelRun:
 
     def task(self, clip: str) -> HomotopyTask:
         """The task of a clip."""
-        return task_of(clip, self.folder / TASKS, self.options.profile, self.options.hand)
+        o = self.options
+        return task_of(clip, self.folder / TASKS, o.profile, o.hand, o.plain)
 
     @property
     def generator(self) -> Path | None:

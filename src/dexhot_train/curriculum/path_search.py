@@ -20,7 +20,7 @@ from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.metrics.task_scores import neighbours, task_difference, task_points
 from dexhot.progress import Report, unreported
-from dexhot.retargeting.retarget import RetargetOptions, retarget, with_profile
+from dexhot.retargeting.retarget import retarget, retarget_options, with_profile
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import load_setup
@@ -45,6 +45,7 @@ from dexhot_train.learners.folder import claim
 from dexhot_train.mining.mine import VALIDATION_SEED
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
+from dexhot_train.task.clips import require_plain
 
 TRIALS = 6  # held-out worlds of a demonstration
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
@@ -63,6 +64,7 @@ class PathJob:
     generator: Path | None = None  # of PATH, where the parents are generated
     criterion: str = CRITERIA[0]  # of PATH
     hand: str = "leap_right"  # of a clip that is no file
+    plain: bool = False  # its reference by eq. 5-7 alone
 
 
 def search_paths(
@@ -76,6 +78,7 @@ def search_paths(
     progress: Report = unreported,
     generator: Path | None = None,
     hand: str = "leap_right",
+    plain: bool = False,
 ) -> Ledger:
     """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip. A path that
     succeeds strictly leaves a demonstration.
@@ -91,7 +94,8 @@ def search_paths(
         raise DexhotError("a generator belongs to the criterion generated: give both, or neither.")
     check_clips(clips, folder)
     digest = hashlib.sha256(generator.read_bytes()).hexdigest()[:16] if generator else None
-    claim(folder, {"options": asdict(options), "criterion": criterion, "generator": digest}, command)
+    settings = {"options": asdict(options), "criterion": criterion, "generator": digest, "plain": plain}
+    claim(folder, settings, command, older={"plain": False})
     ledger = Ledger(folder)
     stages = options.tasks + 2 if criterion == "neighbours" else 2
     state = {"done": 0}
@@ -115,7 +119,7 @@ def search_paths(
         return found
 
     def jobs(names: Sequence[str], stage: str) -> list[PathJob]:
-        return [PathJob(clip, folder, options, stage, hand=hand) for clip in names]
+        return [PathJob(clip, folder, options, stage, hand=hand, plain=plain) for clip in names]
 
     direct = run(jobs(clips, DIRECT))
     names = [clip for clip in clips if clip in direct]
@@ -173,7 +177,7 @@ def attempt(job: PathJob) -> TaskResult | DexhotError:
 
 def solve(job: PathJob) -> TaskResult:
     """Run one optimisation and save its result. Raises DexhotError where the clip cannot be simulated."""
-    began, task = process_time(), task_of(job.clip, job.folder, hand=job.hand)
+    began, task = process_time(), task_of(job.clip, job.folder, hand=job.hand, plain=job.plain)
     if job.stage == DIRECT:
         found = optimise(task, job.options)
     elif job.stage == EQUAL:
@@ -205,9 +209,12 @@ def solve(job: PathJob) -> TaskResult:
     return found
 
 
-def task_of(clip: str, folder: Path, profile: str | None = None, hand: str = "leap_right") -> HomotopyTask:
-    """The task of a clip or a reference's file; its reference is kept in the folder, made for the servo `profile`.
-    Raises DexhotError for a clip of a test split; a file is taken as it is."""
+def task_of(
+    clip: str, folder: Path, profile: str | None = None, hand: str = "leap_right", plain: bool = False
+) -> HomotopyTask:
+    """The task of a clip or a reference's file; its reference is kept in the folder, made for the servo `profile`, with
+    `plain` by eq. 5-7 alone. Raises DexhotError for a clip of a test split, or a file that is not plain where it must
+    be; else a file is taken as it is."""
     path = folder / f"{stem(clip)}.reference.npz"
     if path.is_file():
         reference = load(path, Reference)
@@ -217,11 +224,12 @@ def task_of(clip: str, folder: Path, profile: str | None = None, hand: str = "le
             )
     elif clip.endswith(".npz"):
         reference = replace(load(Path(clip), Reference), arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
+        require_plain(reference, clip, plain)
         reference = with_profile(reference, profile) if profile else reference
         save(reference, path)
     else:
         trajectory, asset = parent_clip(clip)
-        reference = retarget(trajectory, load_hand(hand), asset, RetargetOptions(profile=profile))
+        reference = retarget(trajectory, load_hand(hand), asset, retarget_options(profile, plain))
         save(reference, path)
     return HomotopyTask(reference, load_setup(reference))
 

@@ -17,8 +17,15 @@ CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.json
 SECONDS = "seconds.jsonl"  # a row per run of the training
 
 
-def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str, ...] = ()) -> None:
-    """Make the folder and write its configuration, or check that it is the same but for the settings `free`. Until this
+def claim(
+    folder: Path,
+    settings: dict[str, Any],
+    command: str,
+    free: tuple[str, ...] = (),
+    older: dict[str, Any] | None = None,
+) -> None:
+    """Make the folder and write its configuration, or check that it is the same but for the settings `free`; `older`:
+    values of those that folders of earlier versions do not have. Until this
     process ends, no other one can claim it. Raises DexhotError naming the differences, or for a folder that is in use
     or has files but no configuration: somebody else's; FileFormatError for a damaged configuration."""
     check_folder(folder)
@@ -34,7 +41,7 @@ def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str,
             theirs = json.loads(path.read_text())["settings"]
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise FileFormatError(f"{path} is damaged; choose another folder with --out.") from e
-        there = dict(_flat(theirs))
+        there = (older or {}) | dict(_flat(theirs))
         differ = [name for name, value in _flat(settings) if there.get(name, ...) != value and name not in free]
         if differ:
             raise DexhotError(

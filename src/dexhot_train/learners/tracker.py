@@ -17,6 +17,7 @@ from dexhot.control.policy import encoder_file
 from dexhot.data.files import replacing
 from dexhot.objects.encoder import file_hash, load_encoder
 from dexhot.progress import Report
+from dexhot.retargeting.retarget import PLAIN, reference_kind
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.discriminator import expert_pairs
@@ -73,8 +74,9 @@ def train_tracker(
     setup = clips[0].setup
     settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
     coded = load_encoder(encoder) if encoder else None  # refused before the folder begins
+    settings["plain"] = [c.name for c in clips if reference_kind(c.reference) == PLAIN]
     settings |= {"object_encoder": file_hash(encoder)} if encoder else {}
-    claim(folder, settings, command, free=("options.steps",))
+    claim(folder, settings, command, free=("options.steps",), older={"plain": []})
     backend = options.backend
     task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=backend, encoder=coded)
     expert = None

@@ -15,6 +15,7 @@ from dexhot.data.types import Demonstration, Reference
 from dexhot.datasets.retargeted import retargeted_clip
 from dexhot.errors import DexhotError
 from dexhot.objects.asset import ObjectAsset
+from dexhot.retargeting.retarget import PLAIN, reference_kind
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.scene import Scene, floating_scene
 from dexhot.simulation.settle import require_rest
@@ -53,11 +54,12 @@ def task_clip(reference: Reference, setup: Setup, demonstration: Demonstration |
     return TaskClip(reference, setup, scene, demonstration)
 
 
-def load_task_clip(name: str, profile: str | None = None, hand: str = "leap_right") -> TaskClip:
+def load_task_clip(name: str, profile: str | None = None, hand: str = "leap_right", plain: bool = False) -> TaskClip:
     """From a file (a reference or a demonstration), a clip "grab/NAME", or "parametric/KIND-SHAPE-SEED".
 
     `profile`: of the finger servos; default: the hand's own, or that of a file. hand: that tracks a clip; a file has
-    its own. Raises DexhotError, NotFoundError.
+    its own. plain: a clip is retargeted by DexTrack's eq. 5-7 alone, and a file must have been. Raises DexhotError,
+    NotFoundError.
     """
     if name.endswith(".npz"):
         item: Any = load(Path(name))
@@ -65,9 +67,16 @@ def load_task_clip(name: str, profile: str | None = None, hand: str = "leap_righ
             raise DexhotError(f"{name} is a {type(item).__name__}; give a reference or a demonstration.")
         demonstration = item if isinstance(item, Demonstration) else None
         reference = item.reference if isinstance(item, Demonstration) else item
+        require_plain(reference, name, plain)
         profile = profile or (demonstration.servo if demonstration else None)
         return task_clip(reference, load_setup(reference, profile=profile), demonstration)
-    return task_clip(*retargeted_clip(name, hand, profile))
+    return task_clip(*retargeted_clip(name, hand, profile, plain))
+
+
+def require_plain(reference: Reference, file: str, plain: bool) -> None:
+    """Raise DexhotError where `plain` asks for references by eq. 5-7 alone, and that of `file` is another one."""
+    if plain and reference_kind(reference) != PLAIN:
+        raise DexhotError(f"{file} was not retargeted by eq. 5-7 alone: make it by `dexhot retarget --plain`.")
 
 
 def _twist(reference: Reference) -> np.ndarray:

@@ -16,6 +16,7 @@ from dexhot.data.files import load, save  # noqa: E402
 from dexhot.data.types import Demonstration  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
+from dexhot.retargeting.retarget import reference_kind  # noqa: E402
 from dexhot.rollouts.floating import floating_simulator  # noqa: E402
 from dexhot.simulation.setup import load_setup  # noqa: E402
 from dexhot_train.curriculum import flywheel, flywheel_mining, flywheel_training  # noqa: E402
@@ -27,7 +28,7 @@ from dexhot_train.curriculum.flywheel_mining import (  # noqa: E402
     mine_task,
     prior_actions,
 )
-from dexhot_train.curriculum.flywheel_run import FlywheelOptions  # noqa: E402
+from dexhot_train.curriculum.flywheel_run import FlywheelOptions, FlywheelRun  # noqa: E402
 from dexhot_train.curriculum.flywheel_training import curated  # noqa: E402
 from dexhot_train.curriculum.generator import GeneratorOptions  # noqa: E402
 from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult  # noqa: E402
@@ -272,6 +273,15 @@ def engine_set(lift_reference, lift_setup, clips, tmp_path) -> Path:
     return tmp_path / "set"
 
 
+def test_a_plain_wheel_mines_plain_references_alone(ways, clips, tmp_path):
+    plain = replace(TINY, plain=True)
+    job = FlywheelJob("parametric/lift-box-0", 1, tmp_path / "mined", plain)
+    for task in (job.task, FlywheelRun(tmp_path / "trained", plain).task(job.clip)):
+        assert reference_kind(task.reference) == "plain"
+    with pytest.raises(DexhotError, match="dexhot retarget --plain"):
+        _ = FlywheelJob(clips[0], 1, tmp_path, plain).task
+
+
 def test_a_set_of_the_data_engine_is_what_the_first_stage_mined_already(ways, clips, engine_set, tmp_path, monkeypatch):
     trained, train = [], flywheel.train_stage
 
@@ -322,7 +332,7 @@ def test_the_command_says_what_was_asked(monkeypatch, clips, engine_set, tmp_pat
 
     monkeypatch.setattr(flywheel, "run_flywheel", run)
     arguments = ["--sizes", "1", "2", "1", "--steps", "100", "--out", str(tmp_path / "w"), "--json"]
-    arguments += ["--imitation", "0.3", "--backend", "warp", "--profile", "dextrack"]
+    arguments += ["--imitation", "0.3", "--backend", "warp", "--profile", "dextrack", "--plain"]
     arguments += ["--ways", "direct", "path", "--demonstrations", "5", "--last-fractions", "0", "0.3"]
     save(load(clips[3]), engine_set / "c3.reference.npz")
     assert main(["train", "flywheel", *clips[:3], str(engine_set), *arguments]) == 0
@@ -330,6 +340,7 @@ def test_the_command_says_what_was_asked(monkeypatch, clips, engine_set, tmp_pat
     assert [Path(clip).name for clip in seen["clips"]] == [f"c{k}.reference.npz" for k in range(4)]
     assert seen["options"].sizes == (1, 2, 1) and seen["options"].tracker.steps == 100
     assert seen["options"].tracker.ppo.imitation == 0.3 and seen["options"].tracker.backend == "warp"
+    assert seen["options"].plain and "--plain" in seen["command"]
     assert seen["options"].profile == "dextrack" and "--imitation 0.3" in seen["command"]
     assert seen["options"].ways == (DIRECT, PATH) and seen["options"].most == 5 and seen["fractions"] == (0.0, 0.3)
     assert "--ways direct path" in seen["command"] and "fraction" not in seen["command"]

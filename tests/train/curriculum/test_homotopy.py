@@ -14,6 +14,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, inverse, lowest
 from dexhot.metrics.task_scores import ERROR_WEIGHTS, neighbours, phases, task_difference, task_points, tracking_error
 from dexhot.objects.library import load_object
+from dexhot.retargeting.retarget import reference_kind
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import load_setup
 from dexhot_train.curriculum import homotopy, path_search
@@ -535,6 +536,24 @@ def test_a_clip_that_cannot_be_read_ends_the_search_before_it_begins(lift_refere
         with pytest.raises(DexhotError, match=what):
             search_paths([str(tmp_path / f"{name}.npz")], "synthesised", TINY, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_plain_references_are_searched_in_a_folder_of_their_own(cache, lift_reference, tmp_path, monkeypatch, capsys):
+    """The clip's is retargeted by eq. 5-7 alone, a file must have been, and the folder goes on with that alone."""
+
+    def refuse(job):
+        asked.append(path_search.task_of(job.clip, job.folder, hand=job.hand, plain=job.plain).reference)
+        raise DexhotError("enough")
+
+    asked = []
+    monkeypatch.setattr(path_search, "solve", refuse)
+    words = ["train", "homotopy", "parametric/lift-box-0", "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main([*words, "--plain"]) == 1 and main(words) == 1
+    assert [reference_kind(reference) for reference in asked] == ["plain"]
+    assert "other settings (plain)" in " ".join(capsys.readouterr().err.split())
+    path = save(lift_reference, tmp_path / "lift.npz")
+    with pytest.raises(DexhotError, match="dexhot retarget --plain"):
+        path_search.task_of(str(path), tmp_path / "other", plain=True)
 
 
 def test_two_clips_of_one_name_are_refused(lift_reference, tmp_path):

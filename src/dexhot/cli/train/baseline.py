@@ -24,6 +24,8 @@ class Baseline:
     """Robot hand; allegro_right is the paper's in simulation."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml); default: the hand's own; dextrack is the paper's."""
+    plain: bool = False
+    """References by DexTrack's retargeting alone (eq. 5-7), as its tables have; default: ours, with contacts."""
     steps: int = 10_000_000
     """Control steps of all worlds in all; more than before goes on with a finished training."""
     seed: int = 0
@@ -41,12 +43,13 @@ def run(args: Baseline) -> None:
     tracker.run(
         tracker.Tracker(
             clips=list(args.data),
-            out=baseline_folder(args.reward, args.data, args.hand, args.profile),
+            out=baseline_folder(args.reward, args.data, args.hand, args.profile, args.plain),
             steps=args.steps,
             reward="omnigrasp" if args.reward == "omnigrasp" else "dextrack",
             imitation=0.0,
             hand=args.hand,
             profile=args.profile,
+            plain=args.plain,
             seed=args.seed,
             workers=args.workers,
             trials=0,

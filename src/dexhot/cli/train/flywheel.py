@@ -47,6 +47,8 @@ class Flywheel:
     """Robot hand of clips that are no files, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    plain: bool = False
+    """References by DexTrack's retargeting alone (eq. 5-7), as its tables have; default: ours, with contacts."""
     backend: Literal["mujoco", "warp"] = "mujoco"
     """Simulator of the controllers' training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
     seed: int = 0
@@ -81,7 +83,7 @@ def run(args: Flywheel) -> None:
     at_least(0, demonstrations=args.demonstrations)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
     options = FlywheelOptions(args.sizes, args.reward, seed=args.seed, hand=args.hand, profile=args.profile)
-    options = replace(options, ways=args.ways, most=args.demonstrations)
+    options = replace(options, ways=args.ways, most=args.demonstrations, plain=args.plain)
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
     tracker = TrackerOptions(args.worlds, args.steps, args.seed, backend=args.backend)
     options = replace(options, tracker=replace(tracker, ppo=replace(tracker.ppo, imitation=args.imitation)))

@@ -27,6 +27,8 @@ class Homotopy:
     """generated: generator.npz of `dexhot train generator`."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """Robot hand of clips that are no files, such as allegro_right."""
+    plain: bool = False
+    """References by DexTrack's retargeting alone (eq. 5-7), as its tables have; default: ours, with contacts."""
     budget: int = 120_000
     """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
     tasks: int = 3
@@ -76,7 +78,7 @@ def run(args: Homotopy) -> int:
         raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
         clips = training_clips(args.clips)
-        where = args.workers, args.executor, job.says(), args.generator, args.hand
+        where = args.workers, args.executor, job.says(), args.generator, args.hand, args.plain
         ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]

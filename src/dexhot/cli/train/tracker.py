@@ -43,6 +43,8 @@ class Tracker:
     """Robot hand of clips that are no files, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    plain: bool = False
+    """References by DexTrack's retargeting alone (eq. 5-7), as its tables have; default: ours, with contacts."""
     backend: Literal["mujoco", "warp"] = "mujoco"
     """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
     trials: int = 20
@@ -78,7 +80,7 @@ def run(args: Tracker) -> None:
         )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     names = track(training_clips(args.clips), "reading clips")
-    clips = [load_task_clip(name, args.profile, args.hand) for name in names]
+    clips = [load_task_clip(name, args.profile, args.hand, args.plain) for name in names]
     for clip in clips:
         require_training(clip.name, clip.reference)
     layout = tuple(LAYOUTS[args.layout])
