@@ -49,7 +49,7 @@ def test_object_and_hand_are_seen_and_kept_with_the_topics(tmp_path):
     rng = np.random.default_rng(3)
     vertices = np.asarray(BOX.vertices)
     pose = random_pose(rng, vertices.mean(0))
-    depth, mask, _ = DrawnScene(vertices, np.asarray(BOX.faces)).seen(pose, rng, hand=False)
+    depth, mask, *_ = DrawnScene(vertices, np.asarray(BOX.faces)).seen(pose, rng, hand=False)
     v, u = np.nonzero(mask)
     track = object_track(np.array([np.median(u), np.median(v)]))
     recording = clip(2, np.round(1000 * depth).astype(np.uint16))

@@ -210,7 +210,7 @@ class DepthObjectPose:
     def follow(
         self, camera: Intrinsics, color: np.ndarray | None, depth: np.ndarray, time: float, hidden: np.ndarray
     ) -> ObjectSighting:
-        """The next pose; a lost object stays lost, at its last pose, until `register` or `reacquire` finds it."""
+        """The next pose; a lost object stays lost, at its last pose, until `register` finds it."""
         assert self.pose is not None, "register the object first"
         depth = self._without_table(camera, np.asarray(depth, np.float32))
         dt = max(time - self.time, 1e-3)
@@ -246,16 +246,6 @@ class DepthObjectPose:
         self.pose[:3, :3], self.pose[:3, 3] = R, t
         self.time, self.lost = time, False
         return ObjectSighting(self.pose, score, seen)
-
-    def reacquire(
-        self, camera: Intrinsics, depth: np.ndarray, mask: np.ndarray, time: float, hidden: np.ndarray
-    ) -> ObjectSighting | None:
-        """Register a lost object in `mask` again; None unless SURE."""
-        found = self.search(camera, depth, mask, hidden)
-        if found is None or found.confidence < SURE:
-            return None
-        self.pose, self.time, self.velocity, self.lost = found.pose, time, np.zeros(6), False
-        return found
 
     def _without_table(self, camera: Intrinsics, depth: np.ndarray) -> np.ndarray:
         """Depth, negative on the table: a flat object sunk into the table would explain its depth as well."""
