@@ -7,6 +7,11 @@ Beside it, where it is installed, Open3D's FPFH + RANSAC + ICP on the same point
 Tracking: the object moves through the view, is out of it for a third of a second and comes back elsewhere. It is
 followed and found again as in a recording (`ObjectTrack`), in the whole image: nobody says where it is. With its
 colours and, for comparison, by depth alone. It comes back right after an image that was searched, the worst moment.
+
+Confidence: `confidence_auc` is over all poses and empty views; of its wrong ones, views without the object are easy.
+`confidence_auc_in_view` counts poses alone that are reported with something of the object's size in view: registered
+and tracked ones, the true pose turned or moved, as it stands and as tracking aligns it, and registrations on another
+object.
 """
 
 import time
@@ -26,7 +31,7 @@ from dexhot.geometry.meshes import read_mesh
 from dexhot.geometry.raster.rasterizer import Rasterizer
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import list_objects, load_object
-from dexhot.perception.object_pose import DepthObjectPose, RigidModel, rigid_model
+from dexhot.perception.object_pose import SURE, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.object_track import ObjectTrack
 from dexhot.perception.protocols import ObjectSighting
 from dexhot.perception.segmentation import ModelMask
@@ -38,12 +43,15 @@ LEVEL = replace(noise_level("middle"), mask=noise_level("middle").mask | {"missi
 NOTHING = 9.0  # m, where nothing is drawn: beyond what a camera measures
 GRAB = ("grab/duck", "grab/mug", "grab/hammer", "grab/camera", "grab/stapler", "grab/flashlight")
 SAME = 0.015  # diameters
+QUICK_OBJECTS = 2
 CASES, FRAMES = 10, 90  # registrations of each object; images of each track, at 30 Hz
 AWAY, BACK = 40, 51  # images between which the object is out of view; back right after one that ObjectTrack searches
 COLOURS = np.array(
     [[40, 44, 48], [120, 96, 70], [205, 150, 125], [70, 110, 160]], float
 )  # nothing, table, hand, object
 GRAIN = 6.0  # deviation of a pixel's colour, of 255
+TURNED, MOVED = np.radians(40.0), 0.3  # rad, and diameters: wrong poses whose confidence is asked for
+NO_POSE = ("away", "lost")  # kinds of judgement: the object is not in view; it is, and no pose is reported
 
 
 def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, Any]:
@@ -51,21 +59,22 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
     began = time.perf_counter()
     objects = bench_objects(meshes)
     cases = 4 if quick else CASES
-    count = 2 if quick else len(objects)
+    count = QUICK_OBJECTS if quick else len(objects)
     add: list[bool] = []
     add_s: list[bool] = []
     seconds: list[float] = []
     baseline: list[tuple[bool, bool, float]] = []
     track_ms: dict[bool, list[float]] = {True: [], False: []}  # with colours, without
-    scores: list[float] = []
-    truths: list[bool] = []
+    judged: list[Judged] = []
     delay: dict[bool, list[float]] = {True: [], False: []}
     rows: dict[str, float] = {}
     chosen = objects[:count]
+    low, high = (np.array([end(vertices, axis=0) for _, vertices, _ in objects]) for end in (np.min, np.max))
     for number, (name, vertices, faces) in enumerate(track(chosen, "objects")):
-        model = rigid_model(vertices, faces, name)
+        model, other = rigid_model(vertices, faces, name), of_like_size(high - low, number)
         scene = DrawnScene(vertices, faces)
-        rng = np.random.default_rng(number)
+        beside = None if other is None else DrawnScene(*objects[other][1:])
+        rng, random = np.random.default_rng(number), np.random.default_rng([number, 1])
         warm = DepthObjectPose(model)
         own: list[bool] = []
         for _case in range(cases):
@@ -81,19 +90,22 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
             add.append(right(model, pose, found))
             add_s.append(own[-1])
             if found is not None:
-                scores.append(found.confidence)
-                truths.append(add[-1])
+                judged.append(Judged("registered", found.confidence, add[-1]))
+            judged += misplaced(model, pose, depth, hand, random)
+            if beside is not None and other is not None:
+                middle = 0.5 * (low[other] + high[other])
+                view = beside.seen(random_pose(random, middle), random, hand=True)
+                found = warm.search(CAMERA, view.depth, view.mask, view.hand)
+                judged += [] if found is None else [Judged("other object", found.confidence, False)]
             if find_spec("open3d"):
                 baseline.append(open3d_errors(model, depth, mask, pose))
         rows[name] = float(np.mean(own))
         views = moving(scene, model, rng)
         for colours in track_ms:
-            ms, score, true, wait = follow(scene, model, views, colours)
+            ms, kept, wait = follow(scene, model, views, colours)
             track_ms[colours] += ms
             delay[colours].append(wait)
-            if colours:
-                scores += score
-                truths += true
+            judged += kept if colours else []
     metrics = {
         "add_01d": float(np.mean(add)),
         "add_s_005d": float(np.mean(add_s)),
@@ -106,7 +118,8 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
         "reacquired_1s_fraction": float(np.mean(np.array(delay[True]) <= 1.0)),
         "reacquired_depth_s_max": float(np.max(delay[False])),
         "reacquired_depth_1s_fraction": float(np.mean(np.array(delay[False]) <= 1.0)),
-        "confidence_auc": auc(np.array(scores), np.array(truths)),
+        "confidence_auc": auc(judged),
+        "confidence_auc_in_view": auc([one for one in judged if one.kind not in NO_POSE]),
     }
     notes = ["ADD counts a pose that a symmetry of the shape maps to the truth (surfaces within 0.015 diameters, mean)"]
     if baseline:
@@ -122,6 +135,7 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
         "metrics": metrics,
         "subset": list(rows),
         "add_s_005d_by_object": rows,
+        "confidence_by_wrong": by_kind(judged),
         "notes": notes,
         "seconds": time.perf_counter() - began,
     }
@@ -139,6 +153,14 @@ def bench_objects(meshes: Path | None) -> list[tuple[str, np.ndarray, np.ndarray
     if meshes and len(found) == 0:
         raise DexhotError(f"{meshes} has no .obj file.")
     return [*found, *made]
+
+
+class Judged(NamedTuple):
+    """A confidence that was reported, and whether the object had the pose."""
+
+    kind: str
+    confidence: float
+    right: bool
 
 
 class View(NamedTuple):
@@ -248,29 +270,71 @@ def moving(scene: DrawnScene, model: RigidModel, rng: np.random.Generator) -> li
 
 def follow(
     scene: DrawnScene, model: RigidModel, views: list[tuple[np.ndarray | None, View]], colours: bool
-) -> tuple[list[float], list[float], list[bool], float]:
-    """ms of each image in which the object was not lost before; confidence and whether the pose is right, for each
-    image; and s until it was found again."""
+) -> tuple[list[float], list[Judged], float]:
+    """ms of each image in which the object was not lost before; the confidence in each; and s until it was found
+    again."""
     track = ObjectTrack(model, ModelMask(CAMERA, scene.vertices, scene.faces[scene.labels == 3]))
-    ms, scores, rights, back = [], [], [], np.inf
+    ms, judged, back = [], [], np.inf
     for k, (pose, (depth, _, hand, color)) in enumerate(views):
         followed, began = not track.estimator.lost, time.process_time()
         found, confidence = track(CAMERA, depth, k / 30, hand, color if colours else None)
         if followed and not track.estimator.lost:
             ms.append(1e3 * (time.process_time() - began))
-        scores.append(confidence)
-        rights.append(right(model, pose, found))
-        if k >= BACK and rights[-1]:
+        kind = "away" if pose is None else "lost" if found is None else "tracked"
+        judged.append(Judged(kind, confidence, right(model, pose, found)))
+        if k >= BACK and judged[-1].right:
             back = min(back, (k - BACK) / 30)
-    return ms, scores, rights, back
+    return ms, judged, back
 
 
-def auc(scores: np.ndarray, right: np.ndarray) -> float:
+def misplaced(
+    model: RigidModel, truth: np.ndarray, depth: np.ndarray, hand: np.ndarray, rng: np.random.Generator
+) -> list[Judged]:
+    """The confidence in a pose that is turned by TURNED about the object's centre, and one that is moved by MOVED, as
+    they stand and as tracking aligns them; right where a symmetry or the alignment makes them so."""
+    axis, way = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
+    turned, moved = truth.copy(), truth.copy()
+    turned[:3, :3] = Rotation.from_rotvec(TURNED * axis).as_matrix() @ truth[:3, :3]
+    turned[:3, 3] += (truth[:3, :3] - turned[:3, :3]) @ model.centre
+    moved[:3, 3] += MOVED * model.diameter * way
+    judged = []
+    for kind, pose in (("turned", turned), ("moved", moved)):
+        tracker = DepthObjectPose(model)
+        score, seen = tracker.confidence(CAMERA, pose[:3, :3], pose[:3, 3], depth, hand)
+        judged.append(Judged(kind, score, right(model, truth, ObjectSighting(pose, score, seen))))
+        tracker.pose, tracker.lost = pose, False
+        found = tracker.follow(CAMERA, None, depth, 1 / 30, hand)
+        if not tracker.lost:
+            judged.append(Judged(f"{kind}, then aligned", found.confidence, right(model, truth, found)))
+    return judged
+
+
+def of_like_size(extents: np.ndarray, number: int) -> int | None:
+    """Of the other objects, with boxes of (N, 3) m, the one whose diameter is nearest; None for none."""
+    size = np.log(np.linalg.norm(extents, axis=1))
+    others = [k for k in range(len(size)) if k != number]
+    return min(others, key=lambda k: float(abs(size[k] - size[number])), default=None)
+
+
+def auc(judged: list[Judged]) -> float:
     """Probability that a right pose scores above a wrong one; 1 where only one kind occurs."""
-    good, bad = scores[right], scores[~right]
+    good, bad = (np.array([one.confidence for one in judged if one.right == right]) for right in (True, False))
     if not len(good) or not len(bad):
         return 1.0
     return float((good[:, None] > bad).mean() + (good[:, None] == bad).mean() * 0.5)
+
+
+def by_kind(judged: list[Judged]) -> dict[str, dict[str, float]]:
+    """Of the wrong ones of each kind: how many, the `auc` of all right ones beside them, and which fraction has the
+    confidence with which a lost object is taken again."""
+    good = [one for one in judged if one.right]
+    rows = {}
+    for kind in dict.fromkeys(one.kind for one in judged):
+        wrong = [one for one in judged if one.kind == kind and not one.right]
+        if wrong:
+            sure = float(np.mean([one.confidence >= SURE for one in wrong]))
+            rows[kind] = {"count": len(wrong), "auc": auc(good + wrong), "sure_fraction": sure}
+    return rows
 
 
 def open3d_errors(model: Any, depth: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> tuple[bool, bool, float]:

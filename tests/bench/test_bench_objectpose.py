@@ -12,13 +12,16 @@ from dexhot.perception.protocols import ObjectSighting
 from dexhot_bench import objectpose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.04))
+TIN = objectpose.made_mesh(trimesh.creation.cylinder(0.03, 0.14))
 
 
 @pytest.fixture
 def short(monkeypatch):
     """One box, tracked for a second and out of view for a fifth of it."""
-    monkeypatch.setattr(objectpose, "bench_objects", lambda meshes: [("box", *objectpose.made_mesh(BOX))])
-    for name, value in (("FRAMES", 30), ("AWAY", 10), ("BACK", 16)):
+    monkeypatch.setattr(
+        objectpose, "bench_objects", lambda meshes: [("box", *objectpose.made_mesh(BOX)), ("tin", *TIN)]
+    )
+    for name, value in (("QUICK_OBJECTS", 1), ("FRAMES", 30), ("AWAY", 10), ("BACK", 16)):
         monkeypatch.setattr(objectpose, name, value)
 
 
@@ -41,10 +44,10 @@ def test_nobody_says_when_or_where_the_object_is_back(short):
     views = objectpose.moving(scene, model, np.random.default_rng(0))
     away = [k for k, (pose, _) in enumerate(views) if pose is None]
     assert away == list(range(objectpose.AWAY, objectpose.BACK))
-    wait = objectpose.follow(scene, model, views, colours=True)[3]
+    wait = objectpose.follow(scene, model, views, colours=True)[2]
     assert wait >= 4 / 30
     unmarked = [(pose, view._replace(mask=np.zeros_like(view.mask))) for pose, view in views]
-    assert objectpose.follow(scene, model, unmarked, colours=True)[3] == wait
+    assert objectpose.follow(scene, model, unmarked, colours=True)[2] == wait
 
 
 def test_things_are_painted_in_colours_that_tell_them_apart():
@@ -56,6 +59,43 @@ def test_things_are_painted_in_colours_that_tell_them_apart():
     assert view.color.dtype == np.uint8 and look.distinct
     there = look.probability(view.color) > 0.5
     assert (there & view.mask).sum() > 0.9 * view.mask.sum()
+
+
+def test_wrong_poses_in_view_are_judged_beside_empty_views(short):
+    found = objectpose.run(quick=True)
+    metrics, wrong = found["metrics"], found["confidence_by_wrong"]
+    assert {"turned", "moved", "other object", "away"} <= set(wrong)
+    assert wrong["moved"]["count"] == wrong["other object"]["count"] == 4  # of four cases
+    assert 0.5 < metrics["confidence_auc_in_view"] < metrics["confidence_auc"] <= 1.0
+    assert wrong["away"]["auc"] > 0.99 and wrong["away"]["sure_fraction"] == 0.0
+
+
+def test_a_confidence_that_every_pose_gets_tells_nothing_of_those_in_view(short, monkeypatch):
+    monkeypatch.setattr(DepthObjectPose, "confidence", lambda *_: (0.9, 1.0))
+    assert objectpose.run(quick=True)["metrics"]["confidence_auc_in_view"] < 0.75
+
+
+def test_a_pose_that_a_symmetry_makes_right_is_no_wrong_one():
+    """Of a ball, however it is turned."""
+    ball = objectpose.made_mesh(trimesh.creation.icosphere(3, 0.05))
+    model, scene, rng = rigid_model(*ball), objectpose.DrawnScene(*ball), np.random.default_rng(0)
+    pose = objectpose.random_pose(rng, model.centre)
+    view = scene.seen(pose, rng, hand=False)
+    judged = {one.kind: one for one in objectpose.misplaced(model, pose, view.depth, view.hand, rng)}
+    assert judged["turned"].right and not judged["moved"].right
+    assert judged["turned"].confidence > judged["moved"].confidence
+
+
+def test_each_kind_of_wrong_pose_is_compared_with_all_right_ones():
+    kept = [("tracked", 0.9, True), ("registered", 0.6, True), ("moved", 0.7, False), ("away", 0.0, False)]
+    judged = [objectpose.Judged(*one) for one in kept]
+    assert objectpose.auc(judged) == 0.75
+    assert objectpose.by_kind(judged) == {
+        "moved": {"count": 1, "auc": 0.5, "sure_fraction": 1.0},
+        "away": {"count": 1, "auc": 1.0, "sure_fraction": 0.0},
+    }
+    assert objectpose.of_like_size(np.array([[3.0, 0, 0], [1, 0, 0], [0, 0, 2.5]]), 0) == 2
+    assert objectpose.of_like_size(np.ones((1, 3)), 0) is None
 
 
 def test_an_estimator_that_answers_anything_fails(short, monkeypatch):
