@@ -1,5 +1,11 @@
 """`dexhot bench perceive`: times and errors of what is seen, and the names of clips in which nothing is."""
 
+import queue
+import threading
+import time
+from multiprocessing.dummy import Process
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,6 +13,14 @@ from dexhot.errors import DexhotError
 
 pytest.importorskip("numba")
 from dexhot_bench import perceive
+from dexhot_bench.fit_clips import Clip
+
+
+class Ten(Clip):
+    """Ten images; its middle frames are as many as are asked for."""
+
+    def middle(self, frames):
+        return Ten(self.name, range(frames), None, None)
 
 
 def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
@@ -22,8 +36,11 @@ def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
     monkeypatch.setattr(perceive, "clip_names", lambda: ["a", "b"])
     monkeypatch.setattr(perceive, "rendered", rendered)
     monkeypatch.setattr(perceive, "measured", lambda clip: row)
+    monkeypatch.setattr(perceive, "wall_fps", lambda clip: 12.0)
     found = perceive.run()
-    assert found["notes"] == ["b: never found"] and found["metrics"]["e2e_unseen_fraction"] == 0.5
+    assert found["notes"][0] == "b: never found" and "not a measured rate" in found["notes"][1]
+    assert found["metrics"]["e2e_fps_wall"] == 12.0
+    assert found["metrics"]["e2e_unseen_fraction"] == 0.5
     assert found["metrics"]["hand_ap_tracked"] == found["metrics"]["object_mask_iou"] == pytest.approx(0.9)
     names = {name for row in found["published"].values() for name in row}
     assert names == {*perceive.BOXES, *perceive.MASKS} <= set(found["metrics"])
@@ -34,6 +51,21 @@ def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
     monkeypatch.setattr(perceive, "clip_names", lambda: ["b"])
     clips.clear()
     assert perceive.run()["metrics"] == {"e2e_unseen_fraction": 1.0}
+
+
+def test_the_measured_rate_is_of_the_wall_time_of_both_stages_at_once(monkeypatch):
+    """Ten images, perceived in 0.2 s while the fit takes 0.4 s."""
+    threads = SimpleNamespace(Process=Process, Barrier=threading.Barrier, SimpleQueue=queue.SimpleQueue)
+    monkeypatch.setattr(perceive.multiprocessing, "get_context", lambda _: threads)
+    monkeypatch.setattr(perceive, "perceived", lambda clip, took: (time.sleep(0.02 * len(clip.recording)), None))
+    monkeypatch.setattr(perceive, "fitted", lambda clip, evidence: time.sleep(0.04 * len(clip.recording)))
+    clip = Ten("ten", range(10), None, None)
+    assert 10 / 0.6 < perceive.wall_fps(clip) <= 10 / 0.4
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(perceive, "fitted", lambda clip, evidence: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        perceive.stage("fit", clip, barrier, queue.SimpleQueue())
+    assert barrier.broken  # the other process does not wait for ever
 
 
 def test_the_time_between_frames_is_theirs():
