@@ -86,8 +86,12 @@ def test_a_hand_that_grasps_a_block_is_seen_in_every_frame(grasp):
 
 def test_the_blocks_masks_are_those_that_people_draw(grasp):
     evidence = grasp[3]
-    found = [overlap(evidence.labels[int(k)] == 2, outline) for k, outline in OUTLINES["realsense_block"].items()]
-    assert len(found) == 10 and min(found) > 0.8 and np.mean(found) > 0.86  # 0.829 and 0.877
+    found: dict[str, list[float]] = {}  # by outline: three images of the block at rest share one
+    for k, outline in OUTLINES["realsense_block"].items():
+        found.setdefault(str(outline), []).append(overlap(evidence.labels[int(k)] == 2, outline))
+    each = np.concatenate(list(found.values()))
+    assert len(each) == 10 and min(each) > 0.8 and np.mean(each) > 0.86  # 0.833 and 0.877
+    assert len(found) == 8 and np.mean([np.mean(ious) for ious in found.values()]) > 0.86  # 0.872
 
 
 def test_the_grasping_hand_is_fitted_in_metres(grasp):
