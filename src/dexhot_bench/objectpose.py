@@ -65,7 +65,7 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
     seconds: list[float] = []
     baseline: list[tuple[bool, bool, float]] = []
     track_ms: dict[bool, list[float]] = {True: [], False: []}  # with colours, without
-    judged: list[Judged] = []
+    judged: list[JudgedPose] = []
     delay: dict[bool, list[float]] = {True: [], False: []}
     rows: dict[str, float] = {}
     chosen = objects[:count]
@@ -90,13 +90,13 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
             add.append(right(model, pose, found))
             add_s.append(own[-1])
             if found is not None:
-                judged.append(Judged("registered", found.confidence, add[-1]))
+                judged.append(JudgedPose("registered", found.confidence, add[-1]))
             judged += misplaced(model, pose, depth, hand, random)
             if beside is not None and other is not None:
                 middle = 0.5 * (low[other] + high[other])
                 view = beside.seen(random_pose(random, middle), random, hand=True)
                 found = warm.search(CAMERA, view.depth, view.mask, view.hand)
-                judged += [] if found is None else [Judged("other object", found.confidence, False)]
+                judged += [] if found is None else [JudgedPose("other object", found.confidence, False)]
             if find_spec("open3d"):
                 baseline.append(open3d_errors(model, depth, mask, pose))
         rows[name] = float(np.mean(own))
@@ -155,7 +155,7 @@ def bench_objects(meshes: Path | None) -> list[tuple[str, np.ndarray, np.ndarray
     return [*found, *made]
 
 
-class Judged(NamedTuple):
+class JudgedPose(NamedTuple):
     """A confidence that was reported, and whether the object had the pose."""
 
     kind: str
@@ -163,7 +163,7 @@ class Judged(NamedTuple):
     right: bool
 
 
-class View(NamedTuple):
+class DrawnView(NamedTuple):
     """One image (H, W) of a scene."""
 
     depth: np.ndarray  # m, with a camera's errors
@@ -186,7 +186,7 @@ class DrawnScene:
         self.faces = np.concatenate(parts)
         self.raster = Rasterizer(CAMERA, self.faces, self.labels)
 
-    def seen(self, pose: np.ndarray | None, rng: np.random.Generator, hand: bool) -> View:
+    def seen(self, pose: np.ndarray | None, rng: np.random.Generator, hand: bool) -> DrawnView:
         """What a camera measures, with its errors; no object for None."""
         place = np.array([0, 0, 0.7]) if pose is None else pose[:3, 3]
         body = self.vertices + [0, 0, -5] if pose is None else self.vertices @ pose[:3, :3].T + pose[:3, 3]
@@ -199,7 +199,7 @@ class DrawnScene:
         depth = np.where(drawn.depth[0] > 0, drawn.depth[0], NOTHING)
         measured = noisy_depth(depth, CAMERA, LEVEL, rng) * np.float32(1e-3)
         masks = MaskNoise(CAMERA, LEVEL, rng)(label)
-        return View(measured, masks == 3, masks == 2, self.painted(points[0], drawn.faces[0], rng.spawn(1)[0]))
+        return DrawnView(measured, masks == 3, masks == 2, self.painted(points[0], drawn.faces[0], rng.spawn(1)[0]))
 
     def painted(self, points: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(H, W, 3) uint8: each thing in one colour, darker where it is turned from the camera, with grain."""
@@ -253,11 +253,11 @@ def equivalent(model: RigidModel, truth: np.ndarray, found: ObjectSighting | Non
     return bool(np.abs(gap).mean() < SAME * model.diameter)
 
 
-def moving(scene: DrawnScene, model: RigidModel, rng: np.random.Generator) -> list[tuple[np.ndarray | None, View]]:
+def moving(scene: DrawnScene, model: RigidModel, rng: np.random.Generator) -> list[tuple[np.ndarray | None, DrawnView]]:
     """The object's pose, None while it is away, and what is seen of it, in each image of a track."""
     start, end = random_pose(rng, model.centre), random_pose(rng, model.centre)
     turn = Rotation.from_rotvec(rng.normal(size=3) * 0.6)
-    views: list[tuple[np.ndarray | None, View]] = []
+    views: list[tuple[np.ndarray | None, DrawnView]] = []
     for k in range(FRAMES):
         phase = 0.5 - 0.5 * np.cos(np.pi * k / FRAMES)
         pose = (start if k < AWAY else end).copy()
@@ -269,8 +269,8 @@ def moving(scene: DrawnScene, model: RigidModel, rng: np.random.Generator) -> li
 
 
 def follow(
-    scene: DrawnScene, model: RigidModel, views: list[tuple[np.ndarray | None, View]], colours: bool
-) -> tuple[list[float], list[Judged], float]:
+    scene: DrawnScene, model: RigidModel, views: list[tuple[np.ndarray | None, DrawnView]], colours: bool
+) -> tuple[list[float], list[JudgedPose], float]:
     """ms of each image in which the object was not lost before; the confidence in each; and s until it was found
     again."""
     track = ObjectTrack(model, ModelMask(CAMERA, scene.vertices, scene.faces[scene.labels == 3]))
@@ -281,7 +281,7 @@ def follow(
         if followed and not track.estimator.lost:
             ms.append(1e3 * (time.process_time() - began))
         kind = "away" if pose is None else "lost" if found is None else "tracked"
-        judged.append(Judged(kind, confidence, right(model, pose, found)))
+        judged.append(JudgedPose(kind, confidence, right(model, pose, found)))
         if k >= BACK and judged[-1].right:
             back = min(back, (k - BACK) / 30)
     return ms, judged, back
@@ -289,7 +289,7 @@ def follow(
 
 def misplaced(
     model: RigidModel, truth: np.ndarray, depth: np.ndarray, hand: np.ndarray, rng: np.random.Generator
-) -> list[Judged]:
+) -> list[JudgedPose]:
     """The confidence in a pose that is turned by TURNED about the object's centre, and one that is moved by MOVED, as
     they stand and as tracking aligns them; right where a symmetry or the alignment makes them so."""
     axis, way = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
@@ -301,11 +301,11 @@ def misplaced(
     for kind, pose in (("turned", turned), ("moved", moved)):
         tracker = DepthObjectPose(model)
         score, seen = tracker.confidence(CAMERA, pose[:3, :3], pose[:3, 3], depth, hand)
-        judged.append(Judged(kind, score, right(model, truth, ObjectSighting(pose, score, seen))))
+        judged.append(JudgedPose(kind, score, right(model, truth, ObjectSighting(pose, score, seen))))
         tracker.pose, tracker.lost = pose, False
         found = tracker.follow(CAMERA, None, depth, 1 / 30, hand)
         if not tracker.lost:
-            judged.append(Judged(f"{kind}, then aligned", found.confidence, right(model, truth, found)))
+            judged.append(JudgedPose(f"{kind}, then aligned", found.confidence, right(model, truth, found)))
     return judged
 
 
@@ -316,7 +316,7 @@ def of_like_size(extents: np.ndarray, number: int) -> int | None:
     return min(others, key=lambda k: float(abs(size[k] - size[number])), default=None)
 
 
-def auc(judged: list[Judged]) -> float:
+def auc(judged: list[JudgedPose]) -> float:
     """Probability that a right pose scores above a wrong one; 1 where only one kind occurs."""
     good, bad = (np.array([one.confidence for one in judged if one.right == right]) for right in (True, False))
     if not len(good) or not len(bad):
@@ -324,7 +324,7 @@ def auc(judged: list[Judged]) -> float:
     return float((good[:, None] > bad).mean() + (good[:, None] == bad).mean() * 0.5)
 
 
-def by_kind(judged: list[Judged]) -> dict[str, dict[str, float]]:
+def by_kind(judged: list[JudgedPose]) -> dict[str, dict[str, float]]:
     """Of the wrong ones of each kind: how many, the `auc` of all right ones beside them, and which fraction has the
     confidence with which a lost object is taken again."""
     good = [one for one in judged if one.right]

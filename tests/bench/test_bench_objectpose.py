@@ -88,7 +88,7 @@ def test_a_pose_that_a_symmetry_makes_right_is_no_wrong_one():
 
 def test_each_kind_of_wrong_pose_is_compared_with_all_right_ones():
     kept = [("tracked", 0.9, True), ("registered", 0.6, True), ("moved", 0.7, False), ("away", 0.0, False)]
-    judged = [objectpose.Judged(*one) for one in kept]
+    judged = [objectpose.JudgedPose(*one) for one in kept]
     assert objectpose.auc(judged) == 0.75
     assert objectpose.by_kind(judged) == {
         "moved": {"count": 1, "auc": 0.5, "sure_fraction": 1.0},
