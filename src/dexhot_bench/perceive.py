@@ -12,6 +12,7 @@ e2e_fps_wall       measured: images of one clip per second of wall time, while o
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -136,7 +137,8 @@ def stage(name: str, clip: Clip, barrier: Any, spans: Any) -> None:
         "fit": lambda one: fitted(one, one.evidence),
     }
     try:
-        work[name](clip.middle(3))
+        with suppress(DexhotError):  # three images may show too little of hand or object; compiled it is all the same
+            work[name](clip.middle(3))
     except BaseException:
         barrier.abort()
         raise

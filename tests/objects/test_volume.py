@@ -10,6 +10,7 @@ from dexhot.objects import volume
 from dexhot.objects.library import objects_dir, save_object
 from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.objects.volume import keep_volume, object_volume
+from dexhot.perception.object_pose import asset_model
 
 
 @pytest.fixture
@@ -47,3 +48,14 @@ def test_a_volume_of_another_mesh_or_a_damaged_one_is_not_used(asset, monkeypatc
 def test_without_warp_nothing_is_kept(asset, monkeypatch):
     monkeypatch.setattr(volume, "sdf_volume", no_warp)
     assert keep_volume(asset) is None and not (objects_dir() / "user" / "box" / "sdf.npz").exists()
+
+
+def test_a_volume_that_was_built_for_an_object_of_the_cache_is_kept(asset, monkeypatch):
+    built = object_volume(asset)
+    monkeypatch.setattr(volume, "sdf_volume", no_warp)
+    assert np.array_equal(asset_model(asset).volume.values, built.values)
+
+
+def test_no_folder_is_made_for_an_object_that_is_not_in_the_cache(asset):
+    object_volume(replace(asset, name="user/other"))
+    assert not (objects_dir() / "user" / "other").exists()

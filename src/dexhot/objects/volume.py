@@ -1,6 +1,7 @@
 """The signed distance volume of an object's visual mesh, kept beside it in the cache so that fits need not build it."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ FILE = "sdf.npz"
 
 
 def object_volume(asset: ObjectAsset) -> SdfVolume:
-    """The volume that was kept for this mesh, else a new one (which needs Warp)."""
+    """The volume that was kept for this mesh, else a new one (which needs Warp); an object of the cache keeps it."""
     path = _path(asset)
     if path.is_file():
         try:
@@ -23,20 +24,21 @@ def object_volume(asset: ObjectAsset) -> SdfVolume:
                     return SdfVolume(file["values"], file["origin"], float(file["spacing"]))
         except UNREADABLE:
             pass  # damaged: it is built again
-    return sdf_volume(asset.vertices, asset.faces)
+    volume = sdf_volume(asset.vertices, asset.faces)
+    if path.parent.is_dir():  # an object of the cache; building takes seconds
+        with suppress(OSError), replacing(path) as temporary, open(temporary, "wb") as stream:
+            np.savez_compressed(
+                stream, values=volume.values, origin=volume.origin, spacing=volume.spacing, mesh=_digest(asset)
+            )
+    return volume
 
 
 def keep_volume(asset: ObjectAsset) -> SdfVolume | None:
-    """Build the volume and write it into the object's folder in the cache; None without Warp."""
+    """Have the volume in the object's folder in the cache; None without Warp."""
     try:
-        volume = sdf_volume(asset.vertices, asset.faces)
+        return object_volume(asset)
     except ImportError:
         return None
-    with replacing(_path(asset)) as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(
-            stream, values=volume.values, origin=volume.origin, spacing=volume.spacing, mesh=_digest(asset)
-        )
-    return volume
 
 
 def _path(asset: ObjectAsset) -> Path:

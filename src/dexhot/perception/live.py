@@ -22,7 +22,7 @@ from dexhot.perception.box_tracks import FITS, overlaps
 from dexhot.perception.estimated_track import EstimatedTrack
 from dexhot.perception.followed_masks import LiveMasks
 from dexhot.perception.hand_scale import filled
-from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
+from dexhot.perception.object_pose import SURE, RigidModel, asset_model, noise_at, points_in
 from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
 from dexhot.perception.protocols import (
     BoxedHandKeypoints,
@@ -150,7 +150,7 @@ class LiveEyes:
         if prompt is not None:
             check_inside(prompt, camera.width, camera.height)
         if asset is not None:
-            model = rigid_model(asset.vertices, asset.faces, asset.name)
+            model = asset_model(asset)
             mask = ModelMask(camera, asset.vertices, asset.faces)
             self.track = LiveTrack(model, mask, prompt)
             if poses is not None:

@@ -17,6 +17,8 @@ from dexhot.geometry.boxes import window
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.volume import object_volume
 from dexhot.perception import pose_kernels as kernels
 from dexhot.perception.appearance import NOT_ITS, Appearance
 from dexhot.perception.protocols import ObjectSighting
@@ -60,8 +62,16 @@ class RigidModel:
         return self.volume.values, self.volume.origin, self.volume.spacing
 
 
-def rigid_model(vertices: np.ndarray, faces: np.ndarray, name: str = "the object") -> RigidModel:
-    """Of a mesh in m. Raises MeshError for one that no hand holds, such as one in mm."""
+def asset_model(asset: ObjectAsset) -> RigidModel:
+    """Of an object of the library. Raises MeshError for one that no hand holds."""
+    return rigid_model(asset.vertices, asset.faces, asset.name, object_volume(asset))
+
+
+def rigid_model(
+    vertices: np.ndarray, faces: np.ndarray, name: str = "the object", volume: SdfVolume | None = None
+) -> RigidModel:
+    """Of a mesh in m, with its `volume` if that is known. Raises MeshError for one that no hand holds, such as one in
+    mm."""
     vertices = np.asarray(vertices, float)
     extent = np.ptp(vertices, axis=0)
     if not 0.01 < extent.max() < 1.0:
@@ -70,9 +80,12 @@ def rigid_model(vertices: np.ndarray, faces: np.ndarray, name: str = "the object
             "`dexhot object add --scale 0.001`."
         )
     samples, normals = surface_samples(vertices, faces, SAMPLES)[:2]
-    volume = sdf_volume(vertices, faces)
     return RigidModel(
-        volume, samples, normals, float(np.linalg.norm(extent)), 0.5 * (vertices.max(0) + vertices.min(0))
+        volume or sdf_volume(vertices, faces),
+        samples,
+        normals,
+        float(np.linalg.norm(extent)),
+        0.5 * (vertices.max(0) + vertices.min(0)),
     )
 
 

@@ -12,7 +12,7 @@ from dexhot.geometry.poses import transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, asset_model
 from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, candidates, is_arm, marks, prompted
 
@@ -177,5 +177,5 @@ def note_on(marked: np.ndarray, hits: np.ndarray) -> str:
 
 def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
     """For an asset before a camera. Raises MeshError for one that no hand holds."""
-    model = rigid_model(asset.vertices, asset.faces, asset.name)
+    model = asset_model(asset)
     return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)

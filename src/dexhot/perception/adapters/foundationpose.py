@@ -18,7 +18,7 @@ from dexhot.data.files import write_text
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.objects.asset import ObjectAsset
-from dexhot.perception.object_pose import DepthObjectPose, RigidModel, rigid_model
+from dexhot.perception.object_pose import DepthObjectPose, RigidModel, asset_model
 from dexhot.perception.protocols import ObjectSighting
 from dexhot.perception.weights import given_file, weights_dir
 
@@ -104,7 +104,7 @@ def load_foundationpose(asset: ObjectAsset) -> FoundationPose:
         glctx=raster.RasterizeCudaContext(),
         debug=0,
     )
-    return FoundationPose(estimator, rigid_model(asset.vertices, asset.faces, asset.name))
+    return FoundationPose(estimator, asset_model(asset))
 
 
 def load_library(asset: ObjectAsset) -> FoundationPoseLibrary:
@@ -134,7 +134,7 @@ def load_library(asset: ObjectAsset) -> FoundationPoseLibrary:
     )
     estimator = MultiObjectEstimator(options).__enter__()  # lives as long as the process
     spec = ObjectSpec(name=asset.name, cad_path=cad, mesh_unit_scale=1.0)
-    return FoundationPoseLibrary(estimator, spec, rigid_model(asset.vertices, asset.faces, asset.name))
+    return FoundationPoseLibrary(estimator, spec, asset_model(asset))
 
 
 def matrix(camera: Intrinsics) -> np.ndarray:
