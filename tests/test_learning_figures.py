@@ -59,6 +59,15 @@ SENTENCES = [  # page; its words with a place for each figure; benchmark; its me
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("run", latest("following")["runs"], ids=lambda run: f"{run['task']}-{run['method']}")
+def test_the_pick_ups_are_those_of_the_result(run):
+    figures = " | ".join(f"{run[name]:.2f}" for name in ("success", "success_once", "lifted"))
+    rows = words("docs/learning.md").partition("## Pose trajectory following")[2].partition("## MuJoCo Warp")[0]
+    of_task = rows.partition(f"| {run['task']} | `ptf`")[2].partition("Not run")[0]
+    line = of_task if run["method"] == "ptf" else of_task.partition(f"| `{run['method']}` |")[2]
+    assert figures in line.partition(" | |")[0] + " |" and run["steps"] == pytest.approx(1e6, rel=0.01)
+
+
 @pytest.mark.parametrize(("page", "sentence", "benchmark", "names"), SENTENCES)
 def test_a_page_has_the_figures_of_the_result_that_it_reports(page, sentence, benchmark, names):
     require_stated(page, sentence, benchmark, "metrics", names)
