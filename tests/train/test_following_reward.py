@@ -30,7 +30,7 @@ def poses(x, count: int = 1) -> np.ndarray:
 def following(size: int = 1, tips: int = 5, **options) -> TrajectoryProgress:
     """Frame i (from 1): the object at i GAP, its fingertips at i GAP in its frame."""
     at = GAP * np.arange(1, FRAMES + 1)
-    return TrajectoryProgress(poses(at, tips), poses(at, 0), size, FollowingOptions(**options))
+    return TrajectoryProgress(poses(at, tips), poses(at, 0), size, FollowingOptions(**{"position": 1.0} | options))
 
 
 def hand_alone(progress: TrajectoryProgress, frame: float, off: float = 0.0) -> float:

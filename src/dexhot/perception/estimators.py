@@ -177,7 +177,7 @@ def boxes_of(name: str) -> "BoxDetector | None":
 
 def regressor_of(name: str, asset: "ObjectAsset", camera: "Intrinsics") -> "ObjectRegressor":
     """A regressor of a known object's pose from colour, a lab's own. Raises DexhotError where it cannot be imported."""
-    make: Callable[[ObjectAsset, Intrinsics], ObjectRegressor] = _own("--regressor", name, ())
+    make: Callable[[ObjectAsset, Intrinsics], ObjectRegressor] = _own("--regressor ", name, ())
     return make(asset, camera)
 
 
