@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,9 +63,14 @@ def test_without_a_supervisor_it_is_reported_within_the_timeout(ros_domain, caps
 
 
 def test_the_stop_of_all_waits_for_robots_that_are_discovered_one_by_one(ros_domain, monkeypatch):
-    monkeypatch.setattr(safety_client, "DISCOVERY", 1.0)
-    joining = [[]] * 3 + [["/a/supervisor"]] * 10 + [["/a/supervisor", "/b/supervisor"]]
+    now, joins = [0.0], {"/a/supervisor": 1.0, "/b/supervisor": 3.9}  # the second one more than DISCOVERY after us
+
+    def supervisors() -> list[str]:
+        now[0] += 0.5
+        return [name for name, at in joins.items() if at <= now[0]]
+
     with safety_client.SafetyClient(timeout=2.0) as client:
-        monkeypatch.setattr(client, "_supervisors", lambda: joining.pop(0) if len(joining) > 1 else joining[0])
+        monkeypatch.setattr(safety_client, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(client, "_supervisors", supervisors)
         monkeypatch.setattr(client, "_all_hear", lambda button: True)
         assert client.stop_all() == ["/a/supervisor", "/b/supervisor"]

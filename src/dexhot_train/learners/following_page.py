@@ -19,7 +19,7 @@ from dexhot_train.task.pickup import METHODS
 from dexhot_train.task.pickup_clips import HANDS, TASKS
 
 PAGE = "ptf.html"
-SEEDS, PAPER_WORLDS = "four", 512  # of the paper
+PAPER_WORLDS = 512
 NOT_RUN = "not run"
 COLOURS = {"ptf": "#1b6ca8", "dense": "#c8641b", "sparse": "#8a8a8a", "imitation": "#4c8c3a"}
 WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 560, 230, 44, 30, 12
@@ -82,7 +82,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def page(folder: Path) -> Path:
     """Write the page of the runs in `folder`, a single file without scripts; returns it."""
     runs = read_runs(folder)
-    body = f"<p>The paper has {SEEDS} seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
+    body = f"<p>The paper has four seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
     body += "numbers. Lines: mean over seeds of success in the last step of training episodes; band: their range.</p>"
     for task in TASKS:
         for hand in HANDS:
