@@ -17,8 +17,10 @@ from dexhot.errors import DexhotError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot_train.learners import feedback  # noqa: E402, F401  # whose options are derived from the ones replaced here
 from dexhot_train.learners import generalist as module  # noqa: E402
+from dexhot_train.learners.asking import Answers  # noqa: E402
 from dexhot_train.learners.generalist import GeneralistOptions, train_generalist  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions  # noqa: E402
+from dexhot_train.learners.lessons import Spent  # noqa: E402
 
 TINY = GeneralistOptions(worlds=1, trials=1, held_out=0.3, fit=FitOptions((8,), epochs=1))
 
@@ -57,6 +59,34 @@ def test_a_clip_is_held_out_with_its_variations_and_an_interrupted_training_goes
     again = train_generalist(files, here, TINY, tmp_path)
     for a, b in zip(found.network.state_dict().values(), again.network.state_dict().values()):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_dagger_adds_the_experts_answers_to_what_the_network_visits(files, cache, tmp_path, monkeypatch):
+    asked, fitted, clone = [], [], module.clone
+
+    def answer(lesson, card, teacher, actor, round_, run):
+        asked.append((lesson.reference.name, round_, actor.module))
+        np.testing.assert_array_equal(teacher, load(files[0], Demonstration).actions)  # the same motion thrice
+        seen, wanted = np.full((5, 1), 0.0), np.full((5, 22), 0.001 * round_)
+        return Answers(seen.repeat(fitted[0][0].shape[1], axis=1), wanted, Spent(1000, 1.0), 0.5)
+
+    def fit(card, seen, wanted, options, seed):
+        fitted.append((seen, wanted))
+        return clone(card, seen, wanted, options, seed)
+
+    monkeypatch.setattr(module, "answered", answer)
+    monkeypatch.setattr(module, "clone", fit)
+    plain = train_generalist(files, here, TINY, tmp_path)
+    assert not asked
+    found = train_generalist(files, here, replace(TINY, rounds=2), tmp_path)
+    shown = found.card.training_data
+    assert [(name, k) for name, k, _ in asked] == [(name, k) for k in (1, 2) for name in shown]
+    assert asked[0][2] is not asked[-1][2], "the network of the round before acts"
+    lengths = [len(wanted) for _, wanted in fitted[1:]]
+    assert np.diff(lengths).tolist() == [5 * len(shown)] * 2, "all that was shown and answered is cloned"
+    np.testing.assert_array_equal(fitted[-1][1][-1], np.full(22, 0.002))
+    more = found.card.provenance["control_steps"] - plain.card.provenance["control_steps"]
+    assert more == 2 * len(shown) * 1000
 
 
 def test_the_card_has_room_for_the_largest_correction(files, cache):

@@ -5,6 +5,9 @@ only synthetic grasps are tried, which have nothing of it but the object. Then r
 kinds and clips that seldom become demonstrations are left out of the rounds that follow. A variation becomes a
 demonstration where its plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every
 attempt is a row of the ledger, and every demonstration a file, so a killed run goes on where it stopped.
+
+A plan of one search is no label: two seeds on one clip differ as much as two clips do. With `searches` above 1 each
+plan is searched for several times, from the prior alone, and the mean of those is the demonstration's.
 """
 
 import time
@@ -33,7 +36,7 @@ from dexhot.simulation.scene import perturbed
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.jobs import results_of
-from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
+from dexhot_train.curriculum.ledger import AVERAGED, MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
 from dexhot_train.curriculum.variations import (
     CLIP,
     KEEP_GRASP,
@@ -50,6 +53,8 @@ from dexhot_train.mining.mine import VALIDATION_SEED
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
+SEARCH_SEEDS = 10_000  # from one search of a plan to the next
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -63,6 +68,7 @@ class EngineOptions:
     seed: int = 0
     rollouts: int = 132  # of the search of a variation
     parent_rollouts: int = 252  # of a parent
+    searches: int = 1  # by different seeds, each of these rollouts
     enough: float = 0.8  # fraction of the search's worlds that ends it
     keep: float = 0.5  # smallest fraction of the held-out worlds that a demonstration survives
     trials: int = 6  # held-out worlds
@@ -135,7 +141,7 @@ def make_set(
     for clip in clips:
         parent_clip(clip)  # before anything is mined
     settings = {"options": asdict(options), "clips": sorted(clips)}
-    claim(folder, settings, command, free=("options.per_clip", "clips"))
+    claim(folder, settings, command, ("options.per_clip", "clips"), older={"options.searches": 1})
     ledger = Ledger(folder)
 
     def run(variations: list[Variation], rounds: int) -> None:
@@ -218,16 +224,13 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
         worlds.append(trials.world(observed, perturbed(trials.scene, friction)))
     worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
     starts = {REPLAY: np.zeros(space.size)}
-    if job.variation.kind not in (CLIP, SYNTHETIC) and job.parent.is_file():
+    if o.searches == 1 and job.variation.kind not in (CLIP, SYNTHETIC) and job.parent.is_file():
         starts[PARENT] = np.asarray(load(job.parent, Demonstration).provenance["plan"])
     by, best, survived = _tried(trials, space, starts, worlds)
     if survived < o.enough:
-        budget = Budget(o.parent_rollouts if job.variation.kind == CLIP else o.rollouts)
-        how = PlanSearchOptions(enough=o.enough)
-        prior, start = unfitted(space.fingers), best if PARENT in starts else None
-        found = find_plan(trials, space, prior, worlds, budget, how, seed, start)
-        if found.survived > survived:
-            by, best = SEARCH, found.plan
+        found = _searched(job, trials, space, worlds, best if PARENT in starts else None)
+        if found[2] > survived:
+            by, best, survived = found
     scene = trials.scene
     actions = np.clip(space.targets(best)[0], scene.lower, scene.upper)
     held_out = draw_worlds(reference, trials.floating, o.trials, o.seed + VALIDATION_SEED)
@@ -239,6 +242,25 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
     made.provenance = {"plan": best.tolist()}
     judged = 1 + (o.trials if made.scores["robustness"] else 0)
     return made, by, trials.control_steps + judged * (len(reference.q) - 1)
+
+
+def _searched(
+    job: Attempt, trials: Trials, space: StructuredPlans, worlds: list[TrialWorld], start: np.ndarray | None
+) -> tuple[str, np.ndarray, float]:
+    """What a search finds or, of several, the mean of the plans that survive enough, where it survives no fewer worlds
+    than the best of them: how, the plan, and the fraction that it survives."""
+    o, prior = job.options, unfitted(space.fingers)
+    rollouts = o.parent_rollouts if job.variation.kind == CLIP else o.rollouts
+    how = PlanSearchOptions(enough=o.enough, stop=o.searches == 1)  # a label's cost, with its size, goes on to fall
+    seeds = [job.variation.seed + k * SEARCH_SEEDS for k in range(o.searches)]
+    found = [find_plan(trials, space, prior, worlds, Budget(rollouts), how, seed, start) for seed in seeds]
+    best = max(found, key=lambda f: (f.survived, -f.cost))
+    kept = [f.plan for f in found if f.survived >= o.keep]
+    if len(kept) > 1:
+        mean = _tried(trials, space, {AVERAGED: np.mean(kept, axis=0)}, worlds)
+        if mean[2] >= best.survived:
+            return mean
+    return SEARCH, best.plan, best.survived
 
 
 def _tried(

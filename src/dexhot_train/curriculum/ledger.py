@@ -17,7 +17,7 @@ LEDGER, PAGE = "ledger.jsonl", "ledger.html"
 MADE, NO_SUCCESS, REFUSED = "demonstration", "no success", "refused"  # verdicts
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # those on homotopy paths
 TRAINED = "trained"  # a network, not an attempt: not among the figures
-REPLAY, PARENT, SEARCH = "replay", "parent's plan", "search"  # by what
+REPLAY, PARENT, SEARCH, AVERAGED = "replay", "parent's plan", "search", "mean of searches"  # by what
 NEEDED = ("name", "parent", "kind", "verdict", "seconds_cpu", "control_steps")
 
 

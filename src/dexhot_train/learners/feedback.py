@@ -24,7 +24,7 @@ from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import unfitted
 from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
-from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
+from dexhot_train.learners.asking import AskingLesson, answered
 from dexhot_train.learners.generalist import Generalist, GeneralistOptions, card_for, parted
 from dexhot_train.learners.imitation import clone
 from dexhot_train.learners.lessons import Spent, cached, held_out, teacher_survives
@@ -34,7 +34,7 @@ from dexhot_train.terms import carried_terms, sources
 
 
 @dataclass(frozen=True)
-class FeedbackOptions(GeneralistOptions, AskingOptions):
+class FeedbackOptions(GeneralistOptions):
     """Budget of one feedback network."""
 
     rounds: int = 1  # of DAgger, after the playback's

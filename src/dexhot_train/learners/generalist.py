@@ -2,7 +2,10 @@
 
 Each demonstration's actions are a teacher (lessons.py): played object-relative in perturbed worlds under DART's noise,
 and shown to the network where they succeed. The network observes the scene from the reference's palm, so that a state
-of one clip looks like the same state of another; what it is not shown is the clip, its time, and the hand itself.
+of one clip looks like the same state of another; what it is not shown is the clip, its time, and the hand itself. In
+each of `rounds` further rounds (DAgger, Ross et al. 2011) the network acts, the sampling expert answers in the states
+that it visits, beginning with the demonstration's actions, and all that was shown and answered is cloned anew.
+
 Some clips are held out with their variations: on them the network is tried beside the replay and their own actions.
 """
 
@@ -14,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dexhot.control.observation import LAYOUTS
-from dexhot.control.policy import make_card
+from dexhot.control.policy import ResidualNetwork, make_card
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, PolicyCard
@@ -22,27 +25,21 @@ from dexhot.errors import DexhotError
 from dexhot.simulation.setup import load_setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.variations import require_training
+from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
 from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
-from dexhot_train.learners.lessons import (
-    Lesson,
-    LessonOptions,
-    cached,
-    demonstrated,
-    held_out,
-    teacher_survives,
-    timed,
-)
-from dexhot_train.mining.executor import Run
-from dexhot_train.network import PolicyNetwork
+from dexhot_train.learners.lessons import cached, demonstrated, held_out, teacher_survives, timed
+from dexhot_train.mining.executor import Run, in_turn, succeeded
+from dexhot_train.network import PolicyNetwork, TorchNetwork
 from dexhot_train.terms import carried_terms, parent_of, sources
 
 LAYOUT = "egocentric"
 
 
 @dataclass(frozen=True)
-class GeneralistOptions(LessonOptions):
+class GeneralistOptions(AskingOptions):
     """Budget of one generalist."""
 
+    rounds: int = 0  # of DAgger, after the first cloning
     worlds: int = 8  # of each demonstration
     trials: int = 8  # of each demonstration that is held out
     held_out: float = 0.1  # fraction of the clips, with their variations
@@ -73,20 +70,25 @@ def train_generalist(
     card, taught, tried = card_for(demonstrations), *parted(demonstrations, o)
     report(f"{len(taught)} demonstrations are shown, {len(tried)} are held out")
     lessons = {d.reference.name: (d, card, o, folder or Path()) for d in demonstrations}
-    shown: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
-    for job, result in run(shown_frames, [lessons[d.reference.name] for d in taught]):
-        if isinstance(result, Exception):
-            raise result
-        shown[job[0].reference.name] = result
+    own = [lessons[d.reference.name] for d in taught]
+    shown = {job[0].reference.name: told for job, told in succeeded(run, shown_frames, own)}
     seen, wanted = (np.concatenate([shown[d.reference.name][k] for d in taught]) for k in range(2))
     report(f"{len(seen)} frames to imitate")
-    network = clone(card, seen, wanted, o.fit, o.seed)
+    network, asked = clone(card, seen, wanted, o.fit, o.seed), 0
+    for k in range(1, o.rounds + 1):
+        questions = [Question(*lesson, TorchNetwork(network, card), k) for lesson in own]
+        answers = {job.demonstration.reference.name: told for job, told in succeeded(run, asked_frames, questions)}
+        more = [answers[d.reference.name] for d in taught]
+        seen, wanted = (np.concatenate([all_, *(a[i] for a in more)]) for i, all_ in enumerate((seen, wanted)))
+        asked += sum(a[3] for a in more)
+        report(f"round {k} of {o.rounds}: {len(seen)} frames to imitate")
+        network = clone(card, seen, wanted, o.fit, o.seed + k)
     trials = [_tried(lessons[d.reference.name], network) for d in tried]
     card.training_data = [d.reference.name for d in taught]
     card.terms = carried_terms(sources(demonstrations), "policy")
     means = {name: float(np.mean([row[name] for row in trials])) for name in ("network", "replay", "demonstration")}
     card.scores = {"held_out": means, "held_out_clips": trials, "frames": len(seen)}
-    steps = sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
+    steps = asked + sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
     card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": steps}
     card.provenance |= {"seconds_mining": sum(float(d.provenance.get("seconds_cpu", 0.0)) for d in demonstrations)}
     card.provenance |= {"versions": versions()}
@@ -113,6 +115,27 @@ def shown_frames(
     return seen, wanted, float(seconds)
 
 
+@dataclass(frozen=True)
+class Question:
+    """What the expert is asked about one demonstration."""
+
+    demonstration: Demonstration
+    card: PolicyCard
+    options: GeneralistOptions
+    folder: Path  # of the steps' files; Path(): none are kept
+    actor: ResidualNetwork  # that visits the states
+    round: int
+
+
+def asked_frames(q: Question) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """Observations (M, F) of the states that the actor visits on one demonstration's clip, and the expert's answers
+    there (M, 6+n), the CPU time, s, and the control steps that they took."""
+    folder = q.folder / frames_name(q.demonstration) if q.folder != Path() else Path()
+    lesson = _lesson((q.demonstration, q.card, q.options, folder))
+    answers = answered(lesson, q.card, q.demonstration.actions, q.actor, q.round, in_turn)
+    return answers.seen, answers.wanted, answers.spent.seconds, answers.spent.steps
+
+
 def frames_name(demonstration: Demonstration) -> str:
     """Of the file of its frames, without the ending."""
     return f"shown-{demonstration.reference.name.replace('/', '_')}"
@@ -132,9 +155,9 @@ def _tried(
     }
 
 
-def _lesson(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> Lesson:
+def _lesson(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> AskingLesson:
     reference = job[0].reference
-    return Lesson(reference, load_setup(reference), job[2], job[3])
+    return AskingLesson(reference, load_setup(reference), job[2], job[3])
 
 
 def card_for(demonstrations: Sequence[Demonstration], baseline: str = "object_relative") -> PolicyCard:

@@ -40,6 +40,12 @@ def succeeded(run: Run, function: Callable[[Any], Any], jobs: Iterable[Any]) -> 
         yield job, result
 
 
+def in_turn(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """(job, result), one after the other in this process: for work that is one of many jobs itself."""
+    for job in jobs:
+        yield job, function(job)
+
+
 def _run_processes(function: Callable[[Any], Any], jobs: list[Any], workers: int) -> Iterator[tuple[Any, Any]]:
     workers = min(workers or os.cpu_count() or 1, max(1, len(jobs)))
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:

@@ -10,12 +10,12 @@ import numpy as np
 
 from dexhot.data.types import Demonstration, PolicyCard
 from dexhot.versions import versions
-from dexhot_train.curriculum.ledger import MADE
+from dexhot_train.curriculum.ledger import AVERAGED, MADE
 from dexhot_train.curriculum.variations import CLIP
 from dexhot_train.export import export_policy
 from dexhot_train.learners.imitation import FitOptions, clone
 from dexhot_train.learners.lessons import kept_step
-from dexhot_train.scaling.frames import frames_file
+from dexhot_train.scaling.frames import frames_files
 from dexhot_train.scaling.options import ScalingOptions
 from dexhot_train.terms import carried_terms, sources
 
@@ -42,6 +42,7 @@ def cloned(job: Cloning) -> None:
     fit = replace(job.fit, epochs=max(1, round(job.updates / batches)))
     network = clone(job.card, seen, wanted, fit, job.seed)
     seconds = sum(float(part[2]) for part in parts) + time.process_time() - began
+    job.card.provenance["control_steps"] += sum(int(part[3]) for part in parts if len(part) > 3)  # of answers
     job.card.provenance |= {"frames": len(seen), "updates": fit.epochs * batches, "seconds_training": seconds}
     export_policy(network, job.card, job.out)
 
@@ -54,6 +55,7 @@ def cloning(
     facts: dict[str, Any] = {"demonstrations": len(shown), "clips": len({p["parent"] for p in own})}
     facts |= {"variations": sum(p["kind"] != CLIP for p in own)}
     facts |= {"objects": len({d.reference.object_name for d in shown})}
+    facts |= {"averaged": float(np.mean([p.get("by") == AVERAGED for p in own]))}
     facts |= {"succeed": float(np.mean([p.get("verdict", MADE) == MADE for p in own]))}
     facts |= {"control_steps": sum(int(p["control_steps"]) + o.worlds * len(d.actions) for p, d in zip(own, shown))}
     facts |= {"seconds_mining": sum(float(p["seconds_cpu"]) for p in own)}
@@ -62,7 +64,7 @@ def cloning(
     card = replace(
         card, name=name, training_data=names, terms=carried_terms(sources(shown), "policy"), provenance=facts
     )
-    frames = [frames_file(folder, row, d) for d in shown]
+    frames = [path for d in shown for path in frames_files(folder, row, d)]
     return Cloning(frames, card, o.fit, o.updates, o.seed, network_file(folder, row))
 
 

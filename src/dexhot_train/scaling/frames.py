@@ -2,68 +2,86 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dexhot.data.files import save
+import numpy as np
+
+from dexhot.control.policy import OnnxNetwork
+from dexhot.data.files import load, replacing, save
 from dexhot.data.types import Demonstration, PolicyCard
 from dexhot_train.curriculum.data_engine import Attempt, labelled
 from dexhot_train.curriculum.ledger import MADE
 from dexhot_train.curriculum.variations import Variation
-from dexhot_train.learners.generalist import GeneralistOptions, frames_name, shown_frames
+from dexhot_train.learners.generalist import GeneralistOptions, Question, asked_frames, frames_name, shown_frames
 from dexhot_train.mining.executor import Run, succeeded
 from dexhot_train.scaling.options import ScalingOptions, SetOfDemonstrations
-from dexhot_train.scaling.subsets import AT_ONCE, Drawn
+from dexhot_train.scaling.subsets import ASKED, AT_ONCE, MEANS
+
+Shown = Mapping[str, Sequence[Demonstration]]  # row -> what its network is shown
 
 
-def attempt_files(
+def labels_of(
     source: SetOfDemonstrations,
-    drawn: Drawn,
     subsets: Mapping[str, Sequence[str]],
+    o: ScalingOptions,
     folder: Path,
     run: Run,
     report: Callable[[str], None],
-) -> dict[str, Path]:
-    """File of each attempt of the subsets; those without success are made again, as the data engine keeps none."""
-    files, missing, rows = {}, [], source.by_name
-    for name in dict.fromkeys(name for names in subsets.values() for name in names):
-        row = rows[name]
-        if row["verdict"] == MADE:
-            files[name] = source.folder / f"{name}.npz"
-            continue
-        files[name] = folder / "failed" / f"{name}.npz"
-        if not files[name].is_file():
-            variation = Variation(row["parent"], row["kind"], row["seed"])
-            missing.append((Attempt(variation, source.options, source.folder), files[name]))
-    if missing:
-        report(f"{len(missing)} attempts without success are made again, for their labels")
-    for _ in succeeded(run, relabelled, missing):
-        pass
-    return files
+) -> dict[str, list[Demonstration]]:
+    """What each row is shown. Attempts without success are made again, as the data engine keeps none, and those of
+    averaged rows with several searches; where these find no demonstration the set's own stays."""
+    of_set, kinds = source.by_name, {"failed": source.options, MEANS: replace(source.options, searches=o.searches)}
+    wanted: dict[Path, Attempt] = {}
+    for name, kind in ((name, _kind(row, of_set[name]["verdict"])) for row, names in subsets.items() for name in names):
+        if kind and not (path := folder / kind / f"{name}.npz").is_file():
+            variation = Variation(of_set[name]["parent"], of_set[name]["kind"], of_set[name]["seed"])
+            wanted[path] = Attempt(variation, kinds[kind], source.folder)
+    if wanted:
+        report(f"{len(wanted)} attempts are made again, for their labels")
+    for k, _ in enumerate(succeeded(run, relabelled, [(attempt, path) for path, attempt in wanted.items()]), 1):
+        if k % 20 == 0:
+            report(f"{k} of {len(wanted)} are made")
+
+    def label(row: str, name: str) -> Demonstration:
+        kind = _kind(row, of_set[name]["verdict"])
+        made = load(folder / kind / f"{name}.npz", Demonstration) if kind else None
+        if made and (kind != MEANS or made.provenance["verdict"] == MADE):
+            return made
+        return load(source.folder / f"{name}.npz", Demonstration)
+
+    return {row: [label(row, name) for name in names] for row, names in subsets.items()}
+
+
+def _kind(row: str, verdict: str) -> str:
+    """Folder of an attempt that is made again for a row; empty for the set's own."""
+    if _how(row) in (MEANS, ASKED):
+        return MEANS
+    return "" if verdict == MADE else "failed"
+
+
+def _how(row: str) -> str:
+    return row.rpartition("-")[0]
 
 
 def relabelled(job: tuple[Attempt, Path]) -> None:
-    """Save the best that an attempt finds, though it is no demonstration."""
+    """Save the best that an attempt finds, though it may be no demonstration."""
     attempt, path = job
     found, _ = labelled(attempt, time.process_time())
     save(found, path)
 
 
 def show_all(
-    demonstrations: Mapping[str, Demonstration],
-    subsets: Mapping[str, Sequence[str]],
-    card: PolicyCard,
-    o: ScalingOptions,
-    folder: Path,
-    run: Run,
-    report: Callable[[str], None],
+    shown: Shown, card: PolicyCard, o: ScalingOptions, folder: Path, run: Run, report: Callable[[str], None]
 ) -> None:
     """Leave a file of frames of each demonstration."""
     jobs = {}
-    for row, names in subsets.items():
-        for name in names:
-            path = frames_file(folder, row, demonstrations[name])
+    for row, demonstrations in shown.items():
+        for d in demonstrations:
+            path = frames_file(folder, row, d)
             if not path.is_file():
-                jobs[path] = demonstrations[name], card, _taught(o, row), path.parent
+                taught = GeneralistOptions(o.seed, o.worlds, failures=_how(row) == AT_ONCE, fit=o.fit)
+                jobs[path] = d, card, taught, path.parent
     report(f"{len(jobs)} demonstrations to show")
     for k, _ in enumerate(succeeded(run, show, list(jobs.values())), 1):
         if k % 50 == 0:
@@ -75,15 +93,56 @@ def show(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> None
     shown_frames(job)
 
 
-def _taught(o: ScalingOptions, row: str) -> GeneralistOptions:
-    return GeneralistOptions(o.seed, o.worlds, failures=is_at_once(row), fit=o.fit)
+@dataclass(frozen=True)
+class Asking:
+    """One demonstration, to ask the expert about in the states that a network visits."""
+
+    demonstration: Demonstration
+    options: GeneralistOptions
+    network: Path
+    out: Path
 
 
-def is_at_once(row: str) -> bool:
-    """Whether failures are shown too."""
-    return row.startswith(AT_ONCE)
+def ask_all(
+    row: str,
+    demonstrations: Sequence[Demonstration],
+    network: Path,
+    o: ScalingOptions,
+    folder: Path,
+    run: Run,
+    report: Callable[[str], None],
+) -> None:
+    """Leave a file of the expert's answers to the states that `network` visits on each demonstration's clip."""
+    options, jobs = GeneralistOptions(o.seed, o.asked, fit=o.fit), []
+    for d in demonstrations:
+        if not (path := answers_file(folder, row, d)).is_file():
+            jobs.append(Asking(d, options, network, path))
+    report(f"{row}: {len(jobs)} demonstrations to ask about")
+    for k, _ in enumerate(succeeded(run, ask, jobs), 1):
+        if k % 10 == 0:
+            report(f"{k} of {len(jobs)} are asked about")
+
+
+def ask(job: Asking) -> None:
+    """Save `asked_frames`."""
+    actor = OnnxNetwork(job.network)
+    told = asked_frames(Question(job.demonstration, actor.card, job.options, Path(), actor, 1))
+    with replacing(job.out) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, *told)
+
+
+def frames_files(folder: Path, row: str, demonstration: Demonstration) -> list[Path]:
+    """All that a row's network is shown of a demonstration."""
+    answers = [answers_file(folder, row, demonstration)] if _how(row) == ASKED else []
+    return [frames_file(folder, row, demonstration), *answers]
 
 
 def frames_file(folder: Path, row: str, demonstration: Demonstration) -> Path:
     """Where the frames of a demonstration are."""
-    return folder / ("shown-at-once" if is_at_once(row) else "shown") / f"{frames_name(demonstration)}.npz"
+    kind = {AT_ONCE: "shown-at-once", MEANS: "shown-averaged", ASKED: "shown-averaged"}.get(_how(row), "shown")
+    return folder / kind / f"{frames_name(demonstration)}.npz"
+
+
+def answers_file(folder: Path, row: str, demonstration: Demonstration) -> Path:
+    """Where the answers about a demonstration are: each row's network asks in states of its own."""
+    return folder / "asked" / row / f"{frames_name(demonstration)}.npz"

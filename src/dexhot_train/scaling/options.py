@@ -26,6 +26,8 @@ class ScalingOptions:
     held_out: float = 0.2  # fraction of the clips
     trials: int = 10  # perturbed worlds per clip that is judged on
     worlds: int = 8  # in which a demonstration is shown
+    searches: int = 3  # of which an averaged label is the mean
+    asked: int = 2  # worlds per demonstration in which the expert answers
     seed: int = 0
     updates: int = 10_000  # of every network: of few demonstrations it would else be a network that is hardly trained
     fit: FitOptions = field(default_factory=lambda: GeneralistOptions().fit)

@@ -1,5 +1,5 @@
-"""Which demonstrations of a set a generalist is trained on: nested subsets, counted in three ways, and three sets of
-labels by how they were mined.
+"""Which demonstrations of a set a generalist is trained on: nested subsets, counted in three ways, and sets of labels
+by how they were made.
 
 Every order is drawn once by the seed, and a subset is its beginning. Clips that are held out are in none of them.
 """
@@ -16,7 +16,7 @@ from dexhot_train.curriculum.ledger import MADE, REFUSED, REPLAY
 from dexhot_train.curriculum.variations import CLIP
 
 MIXED, CLIPS, VARIATIONS = "mixed", "clips", "variations"
-REPLAYED, PLANNED, AT_ONCE = "replay", "plans", "at-once"
+REPLAYED, PLANNED, MEANS, ASKED, AT_ONCE = "replay", "plans", "averaged", "dagger", "at-once"
 COUNTINGS = {
     MIXED: "demonstrations of all clips, mixed",
     CLIPS: "many clips: one demonstration of each, then a second of each",
@@ -25,22 +25,25 @@ COUNTINGS = {
 LABELS = {
     REPLAYED: "only those that the bare reference makes",
     PLANNED: "only those that need a structured plan",
+    MEANS: "the same ones, each plan the mean of several searches",
+    ASKED: "these, and the sampling controller's answers in the states that their network visits",
     AT_ONCE: "every attempt is labelled, also where nothing succeeds",
 }
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is held out, and the orders."""
+    """What is held out, and the orders; labels that are made anew have the order of those that they are made of."""
 
     held_out: list[str]  # clips
     orders: dict[str, list[str]]  # counting or labels -> names of attempts
 
     def subset(self, how: str, count: int) -> list[str]:
         """The first `count` names. Raises DexhotError where there are fewer."""
-        if count > len(self.orders[how]):
-            raise DexhotError(f"there are {len(self.orders[how])} {how} demonstrations, not {count}.")
-        return self.orders[how][:count]
+        names = self.orders[PLANNED if how in (MEANS, ASKED) else how]
+        if count > len(names):
+            raise DexhotError(f"there are {len(names)} {how} demonstrations, not {count}.")
+        return names[:count]
 
 
 def draw(rows: Sequence[Mapping[str, Any]], held_out: float, seed: int) -> Drawn:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,19 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.planning.search import Found
 from dexhot_train.curriculum import data_engine, jobs, variations
 from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, make_set, variations_of
-from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
+from dexhot_train.curriculum.ledger import (
+    AVERAGED,
+    LEDGER,
+    MADE,
+    NO_SUCCESS,
+    REFUSED,
+    SEARCH,
+    Ledger,
+    by_kind,
+    figures,
+    page,
+    read,
+)
 from dexhot_train.curriculum.variations import Variation
 from dexhot_train.mining.executor import KILLED, KilledError
 from dexhot_train.mining.mine import VALIDATION_SEED
@@ -113,6 +126,37 @@ def test_a_plan_is_searched_only_where_what_there_is_does_not_survive(cache, tmp
     attempt(Attempt(Variation(BOX), replace(TINY, enough=1.1), tmp_path))
     attempt(Attempt(Variation(BOX, "regrasped", 3), replace(TINY, enough=1.1), tmp_path))
     assert searches["searched"] == [(TINY.parent_rollouts, 0), (TINY.rollouts, 3)]
+
+
+def test_a_plan_of_several_searches_is_the_mean_of_those_that_survive(cache, tmp_path, monkeypatch):
+    found, asked, survives = [0.0, 0.6, 0.9], [], {"mean": 0.9}
+
+    def find(trials, space, prior, worlds, budget, how, seed, start):
+        asked.append((seed, start, how.stop))
+        survived = found[(len(asked) - 1) % 3]
+        return Found(np.full(space.size, survived), survived, 1.0, 0, 0)
+
+    def tried(trials, space, starts, worlds):
+        (name, plan), *_ = starts.items()
+        return name, plan, survives["mean"] if name == AVERAGED else 0.0
+
+    monkeypatch.setattr(data_engine, "find_plan", find)
+    monkeypatch.setattr(data_engine, "_tried", tried)
+    monkeypatch.setattr(data_engine, "scored", lambda *a: SimpleNamespace(scores={"robustness": 0.0}))
+    job = Attempt(Variation(BOX, "stretched", 4), replace(TINY, searches=3), tmp_path)
+    (tmp_path / "parametric_lift-box-100.npz").write_bytes(b"a parent's raw plan, which is not to be read")
+    varied = variations.make(Variation(BOX))
+    setup = data_engine.Setup(data_engine.load_hand("leap_right"), varied.asset, data_engine.load_physics())
+    reference = data_engine.retarget(varied.trajectory, setup.hand, setup.asset)
+    made, by, _ = data_engine.plan(job, reference, setup, 1.0)
+    assert by == AVERAGED and made.provenance["plan"] == pytest.approx([0.75] * 38)  # not the one of 0
+    assert asked == [(4 + k * data_engine.SEARCH_SEEDS, None, False) for k in range(3)]
+    survives["mean"] = 0.8
+    made, by, _ = data_engine.plan(job, reference, setup, 1.0)
+    assert by == SEARCH and made.provenance["plan"] == pytest.approx([0.9] * 38)
+    found[1] = 0.4  # one plan alone is no mean
+    made, by, _ = data_engine.plan(job, reference, setup, 1.0)
+    assert by == SEARCH and made.provenance["plan"] == pytest.approx([0.9] * 38)
 
 
 def test_a_demonstration_is_judged_in_worlds_that_no_search_saw(cache, tmp_path, searches):

@@ -24,7 +24,18 @@ from dexhot_train.scaling.cloning import network_file  # noqa: E402
 from dexhot_train.scaling.curve import run_scaling, subsets_of  # noqa: E402
 from dexhot_train.scaling.options import ScalingOptions, read_set  # noqa: E402
 from dexhot_train.scaling.page import page  # noqa: E402
-from dexhot_train.scaling.subsets import AT_ONCE, CLIPS, LABELS, MIXED, PLANNED, REPLAYED, VARIATIONS, draw  # noqa: E402
+from dexhot_train.scaling.subsets import (  # noqa: E402
+    ASKED,
+    AT_ONCE,
+    CLIPS,
+    LABELS,
+    MEANS,
+    MIXED,
+    PLANNED,
+    REPLAYED,
+    VARIATIONS,
+    draw,
+)
 
 CLIPS_OF = 10
 TINY = ScalingOptions(
@@ -179,6 +190,49 @@ def test_at_once_shows_failures_too(folder, cache, tmp_path):
     assert "over_mixed" in of[AT_ONCE]["held-out"] and "plans-4 is left out" in page(told, tmp_path / "out").read_text()
 
 
+def test_averaged_labels_are_of_the_same_attempts_and_dagger_asks_its_network(folder, cache, tmp_path, monkeypatch):
+    again, remade, asked = frames.labelled, [], []
+
+    def averaged(job, began):
+        """The first averaged one fails; the second is the set's own, moved a little."""
+        remade.append((job.variation.name, job.options.searches))
+        found, facts = again(job, began)
+        if job.options.searches > 1 and [row for row in remade if row[1] > 1][1:]:
+            own = load(folder / f"{job.variation.name.replace('parametric', 'grab')}.npz", Demonstration)
+            made = found.provenance | {"verdict": "demonstration", "by": "mean of searches", "control_steps": 300}
+            found = replace(own, provenance=made, actions=own.actions + 0.001)
+        return found, facts
+
+    def ask(question):
+        asked.append((question.demonstration.reference.name, question.options.worlds, question.actor))
+        size = sum(part["size"] for part in question.actor.card.observation)
+        return np.zeros((7, size)), np.zeros((7, 22)), 1.0, 5000
+
+    monkeypatch.setattr(frames, "labelled", averaged)
+    monkeypatch.setattr(frames, "asked_frames", ask)
+    options = replace(TINY, counts=(), labels=2, asked=3)
+    told = run_scaling(read_set(folder), options, tmp_path / "out", here)
+    of = {r["how"]: r for r in told["rows"]}
+    of_set = draw(read_set(folder).rows, TINY.held_out, TINY.seed)
+    planned = of_set.orders[PLANNED][:2]
+    assert [row for row in remade if row[1] == options.searches] == [
+        (name.replace("grab", "parametric"), 3) for name in planned
+    ]
+    cards = {how: load(network_file(tmp_path / "out", f"{how}-2").with_suffix(".json"), PolicyCard) for how in of}
+    for how in (PLANNED, MEANS, ASKED):
+        assert cards[how].training_data == [f"varied/{name}" for name in planned]
+    assert of[PLANNED]["averaged"] == 0.0 and of[MEANS]["averaged"] == of[ASKED]["averaged"] == 0.5  # one failed
+    assert of[MEANS]["succeed"] == 1.0, "where the searches fail, the set's own label stays"
+    assert [name for name, *_ in asked] == cards[ASKED].training_data and {worlds for _, worlds, _ in asked} == {3}
+    assert {actor.card.name for *_, actor in asked} == {cards[MEANS].name}
+    assert of[ASKED]["frames"] == of[MEANS]["frames"] + 14
+    assert of[ASKED]["control_steps"] == of[MEANS]["control_steps"] + 10_000
+    assert of[MEANS]["control_steps"] == of[PLANNED]["control_steps"] + 200
+    for name in ("labelled", "asked_frames", "shown_frames"):
+        monkeypatch.setattr(frames, name, None)  # all of it is in the folder
+    assert run_scaling(read_set(folder), options, tmp_path / "out", here) == told
+
+
 def test_bad_input_is_named(folder, cache, tmp_path):
     with pytest.raises(FileFormatError, match=r"is no set of `dexhot train demonstrations`"):
         read_set(tmp_path)
@@ -186,6 +240,7 @@ def test_bad_input_is_named(folder, cache, tmp_path):
         run_scaling(read_set(folder), replace(TINY, counts=(100,)), tmp_path / "out", here)
     assert main(["train", "scaling", str(folder), "--held-out", "1"]) == 1
     assert main(["train", "scaling", str(folder), "--labels", "1"]) == 1
+    assert main(["train", "scaling", str(folder), "--searches", "1"]) == 1
 
 
 def test_the_command_writes_curve_picture_and_page(folder, cache, tmp_path, monkeypatch):

@@ -32,6 +32,9 @@ class Demonstrations:
         "synthetic",
     )
     """Kinds of variations, in turn."""
+    searches: int = 1
+    """Searches by different seeds for each plan, which is then the mean of those that they find: a better label for a
+    network, at as many times the cost."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """Robot hand, such as allegro_right."""
     profile: Annotated[str | None, shown("PROFILE")] = None
@@ -59,12 +62,14 @@ def run(args: Demonstrations) -> None:
     from dexhot_train.curriculum.variations import training_clips
 
     at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
+    at_least(1, searches=args.searches)
     if not args.kinds:
         raise DexhotError("--kinds needs at least one kind of variation.")
     load_hand(args.hand)  # before anything is mined
     if args.profile:
         servo_profile(args.profile)
-    options = EngineOptions(args.per_clip, tuple(args.kinds), hand=args.hand, profile=args.profile, seed=args.seed)
+    same = {name: getattr(args, name) for name in ("per_clip", "searches", "hand", "profile", "seed")}
+    options = EngineOptions(kinds=tuple(args.kinds), **same)
     words = [
         "dexhot train demonstrations",
         *args.clips,

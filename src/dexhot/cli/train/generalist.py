@@ -30,8 +30,9 @@ class Generalist:
     feedback: bool = False
     """Train the feedback on plans instead (controller:=planned feedback:=FILE): the demonstrations' actions are played
     back, or for references what `planned` chooses, and the sampling controller is asked in each world (minutes)."""
-    rounds: int = 1
-    """Feedback: rounds in which the sampling controller answers in the states that the network visits (DAgger)."""
+    rounds: int | None = None
+    """Rounds in which the sampling controller answers in the states that the network visits (DAgger), minutes each;
+    default: 0, for feedback 1."""
     rollouts: int = 160
     """Feedback: rollouts of `planned` for a reference."""
     seed: int = 0
@@ -59,7 +60,7 @@ def run(args: Generalist) -> None:
         from dexhot_train.learners.generalist import GeneralistOptions, train_generalist, training_key
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
-    at_least(0, seed=args.seed, workers=args.workers, rounds=args.rounds)
+    at_least(0, seed=args.seed, workers=args.workers, rounds=args.rounds or 0)
     at_least(1, worlds=args.worlds, trials=args.trials)
     if not 0.0 <= args.held_out < 1.0:
         raise DexhotError(f"--held-out must be from 0 to below 1, not {args.held_out}.")
@@ -71,9 +72,8 @@ def run(args: Generalist) -> None:
         inside = sorted(given.glob("*.npz")) if given.is_dir() else [given]
         files += [path for path in inside if not given.is_dir() or kind_of(path) in kinds]
     budget: dict[str, Any] = {name: getattr(args, name) for name in ("seed", "worlds", "trials", "held_out")}
-    options = GeneralistOptions(**budget)
-    if args.feedback:
-        options = FeedbackOptions(**budget, rounds=args.rounds, rollouts=args.rollouts)
+    budget |= {} if args.rounds is None else {"rounds": args.rounds}
+    options = FeedbackOptions(**budget, rollouts=args.rollouts) if args.feedback else GeneralistOptions(**budget)
     folder = cache_dir() / "generalists" / training_key(files, options, source_hash())
     unsaid = ("demonstrations", "out", "workers", "force", "json")
     command = " ".join(["dexhot train generalist", *(p.name for p in args.demonstrations), *options_of(args, unsaid)])

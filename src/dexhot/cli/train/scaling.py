@@ -27,8 +27,12 @@ class Scaling:
     """Order in which demonstrations are counted: of all clips mixed; as many clips as there are, then a second of each;
     all variations of one clip, then of the next."""
     labels: int = 64
-    """Demonstrations of each set of labels, by how they were mined: replay, plans, or every attempt at once, failures
-    too; 0: none."""
+    """Demonstrations of each set of labels, by how they were made: replay, plans, plans averaged over searches, these
+    with the sampling controller's answers (dagger), or every attempt at once, failures too; 0: none."""
+    searches: int = 3
+    """Searches whose mean an averaged label is."""
+    asked: int = 2
+    """Perturbed worlds per demonstration in which the sampling controller answers, for dagger."""
     held_out: float = 0.2
     """Fraction of the clips of which nothing is shown, at least one: the networks are judged on them."""
     split: Literal["held-out", "test"] = "held-out"
@@ -60,14 +64,16 @@ def run(args: Scaling) -> None:
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
     at_least(0, seed=args.seed, workers=args.workers)
-    at_least(1, trials=args.trials, worlds=args.worlds, updates=args.updates, counts=min(args.counts, default=0))
+    at_least(1, trials=args.trials, worlds=args.worlds, updates=args.updates, counts=min(args.counts, default=1))
+    at_least(1, asked=args.asked)
+    at_least(2, searches=args.searches)
     if args.labels:
         at_least(2, labels=args.labels)
     if not 0.0 <= args.held_out < 1.0:
         raise DexhotError(f"--held-out must be from 0 to below 1, not {args.held_out}.")
     source = read_set(args.set)
-    drawn = args.labels, args.held_out, args.trials, args.worlds, args.seed, args.updates
-    options = ScalingOptions(args.counts, args.countings, *drawn)
+    names = ("counts", "countings", "labels", "held_out", "trials", "worlds", "searches", "asked", "seed", "updates")
+    options = ScalingOptions(**{name: getattr(args, name) for name in names})
     unsaid = ("set", "out", "workers", "json", "counts", "countings")
     words = ["dexhot train scaling", args.set.name, *options_of(args, unsaid)]
     words += ["--counts", *map(str, args.counts)] if args.counts != Scaling.counts else []
