@@ -125,8 +125,7 @@ def labelled_clip(
     color = np.stack([_color(place, name) for name in chosen])
     depth = np.stack([_depth(place / "depth" / f"{name}.png") for name in chosen])
     time = np.array([int(name) for name in chosen]) / RATE
-    K = next(m.camera for m in metas)
-    camera = Intrinsics(color.shape[2], color.shape[1], K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+    camera = Intrinsics.from_matrix(color.shape[2], color.shape[1], metas[0].camera)
     name, what = f"ho3d/{sequence}", f"{COLLECTION}/{metas[0].object_name}"
     pose, joints = np.stack([m.object_pose for m in metas]), np.stack([m.joints for m in metas])
     labels = np.stack([_segments(place, frame, color.shape[1:3]) for frame in chosen])

@@ -105,8 +105,7 @@ def object_depth(scene: HandObjectScene, camera: Intrinsics) -> np.ndarray:
     assert scene.model is not None
     image = np.full((camera.height, camera.width), FAR)
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
-    pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    draw_depth(placed, scene.model.faces, pinhole, image)
+    draw_depth(placed, scene.model.faces, camera.pinhole, image)
     return image
 
 

@@ -15,7 +15,7 @@ from dexhot.fitting.batch import RASTER_LABELS, BatchScene
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.viewpoint import Viewpoint
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, project_pinhole
 
 HAND_CHANNELS = {side: RASTER_LABELS[side] for side in ("right", "left")}
 OBJECT = RASTER_LABELS["object"]
@@ -63,22 +63,12 @@ def by_recipe(
     return by_all(views, of_views) + [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
 
 
-def pixel_slopes(points: np.ndarray, fx: float, fy: float) -> np.ndarray:
-    """d (u, v) / d point, (..., 2, 3)."""
-    z = np.maximum(points[..., 2], 1e-3)
-    slopes = np.zeros((*points.shape[:-1], 2, 3))
-    slopes[..., 0, 0], slopes[..., 1, 1] = fx / z, fy / z
-    slopes[..., 0, 2], slopes[..., 1, 2] = -fx * points[..., 0] / z**2, -fy * points[..., 1] / z**2
-    return slopes
-
-
 def offsets(view: BatchView, points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reprojection errors (..., 2) as fractions of the image's width and height, and their slopes (..., 2, 3)."""
     camera = view.camera
-    z = np.maximum(points[..., 2:], 1e-3)
-    pixels = points[..., :2] / z * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    before = np.concatenate([points[..., :2], np.maximum(points[..., 2:], 1e-3)], axis=-1)
     size = np.array([camera.width, camera.height], float)
-    return (pixels - seen) / size, pixel_slopes(points, camera.fx, camera.fy) / size[:, None]
+    return (project_pinhole(before, camera.pinhole) - seen) / size, camera.slopes(before) / size[:, None]
 
 
 @dataclass

@@ -94,10 +94,7 @@ def view_of(
     thin = max(1, int(np.ceil(max(y1 - y0, x1 - x0) / pixels)))
     h, w = int(y1 - y0) // thin, int(x1 - x0) // thin
     cut = (slice(None), slice(y0, y0 + h * thin), slice(x0, x0 + w * thin))
-    middle = (thin - 1) / 2
-    small = Intrinsics(
-        w, h, camera.fx / thin, camera.fy / thin, (camera.cx - x0 - middle) / thin, (camera.cy - y0 - middle) / thin
-    )
+    small = camera.cropped(x0, y0, w * thin, h * thin).averaged(thin)
     blocks = labels[cut].reshape(len(labels), h, thin, w, thin)
     masks = np.zeros((len(labels), h, w, 4), np.float32)
     for name, channel in RASTER_LABELS.items():

@@ -45,8 +45,7 @@ def hand_start(
 def hand_from_pixels(bodies: Bodies, side: str, view: BatchView, progress: Report = unreported) -> Unknowns:
     """A hand of mean shape at the depth of its size, fitted to its 2D keypoints frame by frame: where a regressor such
     as FrankMocap is not at hand."""
-    hand, camera = bodies.hands[side], view.camera
-    pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    hand, pinhole = bodies.hands[side], view.camera.pinhole
     sightings = [
         Sighting(confidence, None, pixels, None, pinhole)
         for confidence, pixels in zip(view.confidence[side], view.pixels[side])

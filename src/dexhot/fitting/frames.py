@@ -11,7 +11,7 @@ from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels
 from dexhot.fitting.scene_terms import FrameView
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, project_pinhole
 from dexhot.geometry.planes import ABOVE, Plane
 
 SMALL_WIDTH = 160  # px, of the image in which masks are compared
@@ -143,7 +143,7 @@ def bone_points(
     """(K, 2) px: keypoints and middles of bones, as seen, else as predicted; without the wrist."""
     points, known = pixels, confidence > 0
     if predicted is not None:
-        expected = predicted[:, :2] / predicted[:, 2:] * camera[:2] + camera[2:]
+        expected = project_pinhole(predicted, camera)
         points, known = np.where(known[:, None], pixels, expected), np.ones(21, bool)
     middles = 0.5 * (points[BONE_STARTS] + points[BONE_ENDS])
     both = known[BONE_STARTS] & known[BONE_ENDS]

@@ -19,6 +19,7 @@ from dexhot.fitting.terms import (
     RelativeDepth,
     Term,
 )
+from dexhot.geometry.cameras import pinhole_rays
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, SkinnedHand
 
 DataTerm = Keypoints3D | Keypoints2D | KeypointDepth | RelativeDepth
@@ -249,7 +250,7 @@ def starts_from_pixels(hand: SkinnedHand, table: KeypointTable, seen: Sighting) 
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
     model = hand.shaped().posed(mean).keypoints(table)
     ids = np.flatnonzero(seen.confidence > 0)
-    rays = (seen.pixels[ids] - seen.camera[2:]) / seen.camera[:2]
+    rays = pinhole_rays(seen.pixels[ids], seen.camera)
     measured = seen.depth[ids][seen.depth[ids] > 0] if seen.depth is not None else np.zeros(0)
     centre = model[ids].mean(axis=0)
     found = []

@@ -112,6 +112,12 @@ def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
+def _nearest_pixel(camera: np.ndarray, x: float, y: float, z: float) -> tuple[int, int]:
+    """Column and row, from -0.5 on, of a point before the camera."""
+    return int(camera[0] * x / z + camera[2] + 0.5), int(camera[1] * y / z + camera[3] + 0.5)
+
+
+@njit(cache=True)
 def visible(
     vertices: np.ndarray, normals: np.ndarray, camera: np.ndarray, image: np.ndarray, tolerance: float
 ) -> np.ndarray:
@@ -123,7 +129,7 @@ def visible(
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         if z < 0.05 or normals[v, 0] * x + normals[v, 1] * y + normals[v, 2] * z > -0.05 * z:
             continue
-        i, j = int(camera[0] * x / z + camera[2] + 0.5), int(camera[1] * y / z + camera[3] + 0.5)
+        i, j = _nearest_pixel(camera, x, y, z)
         if 0 <= i < W and 0 <= j < H and z < image[j, i] + tolerance:
             out[n] = v
             n += 1
@@ -325,7 +331,7 @@ def impossible_fraction(
         z = points[q, 2]
         if z < 0.05:
             continue
-        i, j = int(camera[0] * points[q, 0] / z + camera[2] + 0.5), int(camera[1] * points[q, 1] / z + camera[3] + 0.5)
+        i, j = _nearest_pixel(camera, points[q, 0], points[q, 1], z)
         if 0 <= i < W and 0 <= j < H:
             seen += 1
             off += labels[j, i] == 0 or z < measured[j, i] - margin
@@ -379,7 +385,7 @@ def before_measured(
         z = points[q, 2]
         if z < 0.05:
             continue
-        i, j = int(camera[0] * points[q, 0] / z + camera[2] + 0.5), int(camera[1] * points[q, 1] / z + camera[3] + 0.5)
+        i, j = _nearest_pixel(camera, points[q, 0], points[q, 1], z)
         if 0 <= i < W and 0 <= j < H and labels[j, i] != 0 and z < measured[j, i] - margin:
             ids[n], values[n] = q, measured[j, i] - margin - z
             n += 1

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 from dexhot.data.files import save_figure
 from dexhot.data.recording import Recording
 from dexhot.fitting.result import RecordingFit
+from dexhot.geometry.cameras import project_pinhole
 from dexhot.geometry.triangles import face_areas
 
 HAND, OBJECT = "#ffb000", "#2f9bff"
@@ -46,5 +47,5 @@ def _outline(axes: Any, vertices: np.ndarray, faces: np.ndarray, camera: np.ndar
     looking = np.bincount(owner.ravel(), weights=np.tile(front, 3), minlength=len(unique))
     count = np.bincount(owner.ravel(), minlength=len(unique))
     rim = unique[(looking > 0) & (looking < count)]
-    pixels = vertices[:, :2] / vertices[:, 2:] * camera[:2] + camera[2:]
+    pixels = project_pinhole(vertices, camera)
     axes.add_collection(LineCollection(list(pixels[rim]), colors=colour, linewidths=1.1))

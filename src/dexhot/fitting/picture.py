@@ -12,6 +12,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from dexhot.data.files import save_figure
 from dexhot.data.keypoints import BONES
 from dexhot.fitting.hand_fit import HandFit, Sighting
+from dexhot.geometry.cameras import project_pinhole
 
 SKIN, SEEN, FITTED = np.array([0.87, 0.72, 0.62]), "#1f5fa8", "#d9661f"
 LIGHT = np.array([0.3, -0.5, 0.8]) / np.linalg.norm([0.3, -0.5, 0.8])
@@ -68,16 +69,11 @@ def _draw_in_space(axes: Any, fit: HandFit, t: int, seen: Sighting) -> None:
 
 def _draw_in_image(axes: Any, fit: HandFit, t: int, seen: Sighting) -> None:
     assert seen.camera is not None and seen.pixels is not None
-    camera = seen.camera
-
-    def project(points: np.ndarray) -> np.ndarray:
-        pixels: np.ndarray = points[..., :2] / points[..., 2:] * camera[:2] + camera[2:]
-        return pixels
-
     corners = fit.posed(t).vertices[fit.hand.faces]
     order = np.argsort(-corners[:, :, 2].mean(axis=1))  # far ones first
-    axes.add_collection(PolyCollection(list(project(corners)[order]), facecolors=_shades(corners)[order], linewidths=0))
-    fitted = project(fit.keypoints[t])
+    outlines = project_pinhole(corners, seen.camera)
+    axes.add_collection(PolyCollection(list(outlines[order]), facecolors=_shades(corners)[order], linewidths=0))
+    fitted = project_pinhole(fit.keypoints[t], seen.camera)
     both = (seen.confidence[np.array(BONES)] > 0).all(axis=1)
     axes.add_collection(LineCollection(fitted[np.array(BONES)], colors=FITTED, linewidths=1.4))
     axes.add_collection(LineCollection(seen.pixels[np.array(BONES)][both], colors=SEEN, linewidths=1.4))

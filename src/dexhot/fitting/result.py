@@ -102,7 +102,7 @@ def fit_of(
         trajectory,
         scenes,
         dict(tables),
-        np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        camera.pinhole,
         thinning(camera),
         model,
         seconds,

@@ -17,7 +17,7 @@ from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
 from dexhot.fitting.batch_view import BatchView, coverage_overlap
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.geometry.boxes import box_around
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, pinhole_rays, project_pinhole
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d, matrix_to_quat
 from dexhot.progress import Report, unreported
@@ -146,13 +146,13 @@ def place_by_box(bodies: Bodies, rotation: np.ndarray, box: np.ndarray, camera: 
     assert bodies.model is not None
     points = (bodies.model.samples - bodies.model.centre) @ rotation.T
     diagonal, middle = np.hypot(*(box[2:] - box[:2])), 0.5 * (box[:2] + box[2:])
-    f, c = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
     z = 2.0 * bodies.model.radius * camera.fx / max(diagonal, 1.0)
-    place = np.append((middle - c) / f * z, z)
+    place = np.append(pinhole_rays(middle, camera.pinhole) * z, z)
     for _ in range(BOX_ROUNDS):
-        pixels = (points + place)[:, :2] / np.maximum((points + place)[:, 2:], 0.02) * f + c
-        own = box_around(pixels)
+        placed = points + place
+        placed[:, 2] = np.maximum(placed[:, 2], 0.02)
+        own = box_around(project_pinhole(placed, camera.pinhole))
         z = float(place[2] * np.hypot(*(own[2:] - own[:2])) / max(diagonal, 1.0))
-        place[:2] = (place[:2] / place[2] + (middle - 0.5 * (own[:2] + own[2:])) / f) * z
+        place[:2] = (place[:2] / place[2] + (middle - 0.5 * (own[:2] + own[2:])) / camera.pinhole[:2]) * z
         place[2] = z
     return place

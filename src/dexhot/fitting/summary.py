@@ -9,6 +9,7 @@ from dexhot.data.labels import LABELS
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.fitting.hand_fit import HandFit, Sighting
 from dexhot.fitting.result import RecordingFit
+from dexhot.geometry.cameras import project_pinhole
 from dexhot.geometry.equivalents import Symmetric, reduced_angle
 from dexhot.geometry.flips import TURN
 
@@ -41,8 +42,7 @@ def _in_image(fit: HandFit, sightings: Sequence[Sighting]) -> np.ndarray:
     found = []
     for t, s in enumerate(sightings):
         if s.pixels is not None and s.camera is not None:
-            x = fit.keypoints[t]
-            pixels = x[:, :2] / x[:, 2:] * s.camera[:2] + s.camera[2:]
+            pixels = project_pinhole(fit.keypoints[t], s.camera)
             found.append(np.linalg.norm(pixels - s.pixels, axis=1)[s.confidence > 0])
     return np.concatenate(found) if found else np.zeros(0)
 
@@ -55,7 +55,7 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
         for side, scene in scenes.items():
             seen, found = evidence.keypoints[side][t], fit.keypoints(t, side)
             assert found is not None
-            x = found[:, :2] / found[:, 2:] * fit.camera[:2] + fit.camera[2:]
+            x = project_pinhole(found, fit.camera)
             known = np.isfinite(seen[:, 3:5]).all(axis=1) & (np.nan_to_num(seen[:, 5]) > 0)
             pixels.append(np.linalg.norm(x - seen[:, 3:5], axis=1)[known])
             if scene.model is not None:

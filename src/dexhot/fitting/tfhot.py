@@ -85,11 +85,8 @@ def _clouds(
     found = []
     for sight, frame, view in zip(sights, frames, views):
         camera, there = sight.recording.intrinsics, None if expected is None else sight.at.points_there(expected)
-        pinhole, count = (
-            np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
-            (solver["hand_points"], solver["object_points"]),
-        )
-        seen = frame_view(frame, side, pinhole, thinning(camera), there, *count)
+        count = solver["hand_points"], solver["object_points"]
+        seen = frame_view(frame, side, camera.pinhole, thinning(camera), there, *count)
         view.clouds = {side: [seen.hand_cloud], "object": [seen.object_cloud]}
         found.append(seen)
     hand, thing = (

@@ -41,7 +41,7 @@ from dexhot.fitting.scene_terms import (
 from dexhot.fitting.solver import LONGEST, solve_pose
 from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypoints2D, LikelyPose, RelativeDepth
 from dexhot.fitting.viewpoint import Viewpoint
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, pinhole_rays, project_pinhole
 from dexhot.geometry.planes import TableInView
 from dexhot.humans.kernels import logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
@@ -105,7 +105,7 @@ class TrackerCamera:
         camera = at.intrinsics
         self.at = at
         self.desk = TableInView(camera)
-        self.pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        self.pinhole = camera.pinhole
         self.thin = thinning(camera)
         self.small = self.pinhole / self.thin
         self.width = camera.width
@@ -435,7 +435,7 @@ class HandObjectTracker:
         if np.count_nonzero(measured) < LEAST_MEASURED:
             return predicted
         z = view.depth[measured, None] + SKIN
-        rays = (view.pixels[measured] - view.camera[2:]) / view.camera[:2]
+        rays = pinhole_rays(view.pixels[measured], view.camera)
         expected = self.person.posed(there).keypoints(self.table)[measured]
         off = np.median(np.hstack([rays * z, z]) - expected, axis=0)
         if np.linalg.norm(off[:2]) < FAR_ASIDE and abs(off[2]) < FAR_ALONG:
@@ -596,8 +596,7 @@ class HandObjectTracker:
     def _explained(self, camera: TrackerCamera, state: SceneState, view: FrameView) -> float:
         """Mean of the fractions of keypoints and cloud that the hand explains, of what one camera has of both."""
         scene = self._scene(camera.at.state_there(state, self.wrist))
-        x = scene.hand.keypoints(self.table)
-        pixels = x[:, :2] / x[:, 2:] * view.camera[:2] + view.camera[2:]
+        pixels = project_pinhole(scene.hand.keypoints(self.table), view.camera)
         near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * camera.width
         explained = float(view.confidence @ near / max(view.confidence.sum(), 1e-9))
         if not len(view.hand_cloud):

@@ -25,11 +25,10 @@ class KeypointMesh:
         self, camera: Intrinsics, color: np.ndarray, hands: Sequence[HandSighting]
     ) -> list[MeshSighting | None]:
         """A mesh of each hand."""
-        pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         found: list[MeshSighting | None] = []
         for seen in hands:
             hand = open_hand(seen.side)
-            sighting = Sighting(np.full(21, seen.confidence), pixels=seen.pixels, camera=pinhole)
+            sighting = Sighting(np.full(21, seen.confidence), pixels=seen.pixels, camera=camera.pinhole)
             found.append(MeshSighting("open", _fitted(hand, hand.table("mediapipe"), sighting)))
         return found
 

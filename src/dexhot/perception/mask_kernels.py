@@ -121,10 +121,10 @@ def alike(color: np.ndarray, skin: np.ndarray, spread: np.ndarray, most: float, 
 
 
 @njit(cache=True, nogil=True)
-def above(depth: np.ndarray, pinhole: tuple[float, float, float, float], plane: np.ndarray, least: float) -> np.ndarray:
+def above(depth: np.ndarray, pinhole: np.ndarray, plane: np.ndarray, least: float) -> np.ndarray:
     """Pixels with depth whose points lie more than `least` m over the plane n . x = d, given as n and d (4,)."""
     height, width = depth.shape
-    fx, fy, cx, cy = pinhole
+    fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
     out = np.zeros((height, width), np.bool_)
     for j in range(height):
         for i in range(width):

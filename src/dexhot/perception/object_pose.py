@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from dexhot.errors import MeshError
 from dexhot.geometry.boxes import window
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, project_pinhole
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
 from dexhot.objects.asset import ObjectAsset
@@ -145,7 +145,7 @@ class DepthObjectPose:
         points = points_in(camera, depth, mask, STAGES[-1][0])
         if len(points) < LEAST:
             return None
-        pinhole = (camera.fx, camera.fy, camera.cx, camera.cy)
+        pinhole = camera.pinhole
         Rs = hypotheses().copy()
         middle = np.median(points, axis=0)
         towards = middle / np.linalg.norm(middle)
@@ -193,11 +193,8 @@ class DepthObjectPose:
         model = self.model
         agreeing, floating, _ = kernels.agreement(R, t, model.samples, model.normals, depth, hidden, pinhole, sigma)
         covered = kernels.explained(R, t, *model.grid, points, FINE * sigma)
-        x = model.samples @ R.T + t
-        fx, fy, cx, cy = pinhole
-        height, width = gap.shape
-        u = np.clip(np.round(fx * x[:, 0] / x[:, 2] + cx).astype(int), 0, width - 1)
-        v = np.clip(np.round(fy * x[:, 1] / x[:, 2] + cy).astype(int), 0, height - 1)
+        pixels = np.round(project_pinhole(model.samples @ R.T + t, pinhole)).astype(int)
+        u, v = np.clip(pixels, 0, np.array(gap.shape[::-1]) - 1).T
         inside = 1.0 - (gap[v, u] > OUTSIDE).mean()
         return float(covered * np.sqrt((agreeing + 1) / (agreeing + floating + 1)) * inside)
 
@@ -208,9 +205,8 @@ class DepthObjectPose:
         if t[2] < 0.1:
             return 0.0, 0.0
         sigma = max(noise_at(float(t[2])), 0.01 * self.model.diameter)
-        pinhole = (camera.fx, camera.fy, camera.cx, camera.cy)
         agreeing, floating, covered = kernels.agreement(
-            R, t, self.model.samples, self.model.normals, depth, hidden, pinhole, sigma
+            R, t, self.model.samples, self.model.normals, depth, hidden, camera.pinhole, sigma
         )
         measured = agreeing + floating
         if measured < 1:
@@ -237,7 +233,7 @@ class DepthObjectPose:
             points = self._points(camera, depth, hidden, mine, R, t, window)
             if len(points) < LEAST:
                 continue
-            pinhole = (camera.fx, camera.fy, camera.cx - window[1].start, camera.cy - window[0].start)
+            pinhole = camera.cropped(window[1].start, window[0].start, *gap.shape[::-1]).pinhole
             kernels.align(
                 R, t, *self.model.grid, points, 8, *reach, self.model.samples, self.model.normals, pinhole, gap,
                 SILHOUETTE,
@@ -286,7 +282,7 @@ class DepthObjectPose:
         centre = R @ model.centre + t
         if centre[2] < 0.1:
             return slice(0, 0), slice(0, 0)
-        u, v = camera.fx * centre[0] / centre[2] + camera.cx, camera.fy * centre[1] / centre[2] + camera.cy
+        u, v = project_pinhole(centre, camera.pinhole)
         reach = camera.fx * 0.55 * model.diameter / centre[2]
         left, right = int(np.clip(u - reach, 0, camera.width)), int(np.clip(u + reach + 1, 0, camera.width))
         top, bottom = int(np.clip(v - reach, 0, camera.height)), int(np.clip(v + reach + 1, 0, camera.height))

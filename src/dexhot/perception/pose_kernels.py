@@ -47,7 +47,7 @@ def align(R, t, values, origin, spacing, points, iterations, wide, narrow, sampl
                     A[a, b] += w * row[a] * row[b]
         if height and used > 0:
             scale = silhouette * used / len(samples)
-            fx, fy, cx, cy = pinhole
+            fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
             for n in range(len(samples)):
                 for k in range(3):
                     q[k] = R[k, 0] * samples[n, 0] + R[k, 1] * samples[n, 1] + R[k, 2] * samples[n, 2] + t[k]
@@ -116,7 +116,7 @@ def align_all(
 def agreement(R, t, samples, normals, depth, hidden, pinhole, sigma):  # type: ignore[no-untyped-def]
     """(agreeing, floating, covered): camera-facing samples whose depth is measured there (graded by a Gaussian of
     `sigma` m; negative depth is a table's), that float before what is measured, and that something nearer hides."""
-    fx, fy, cx, cy = pinhole
+    fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
     height, width = depth.shape
     agreeing = floating = covered = 0.0
     q, m = np.empty(3), np.empty(3)

@@ -67,7 +67,7 @@ def hand_mask(
     if len(near := z[core & (z > 0)]):
         around &= (z > 0) & (np.abs(z - np.median(near)) < NEAR)
     if table is not None and len(near):
-        around &= kernels.above(z, (camera.fx, camera.fy, camera.cx - x0, camera.cy - y0), table.row, ABOVE)
+        around &= kernels.above(z, camera.cropped(x0, y0, *z.shape[::-1]).pinhole, table.row, ABOVE)
     like = kernels.alike(part, *skin_of(part[core]), SKIN, around)
     found = np.zeros(z.shape, bool)
     kernels.grow(core, like, found)
@@ -123,8 +123,7 @@ class ModelMask:
         x0, y0 = np.clip(np.floor(pixels.min(0)).astype(int), 0, size)
         x1, y1 = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, 0, size)
         z = np.full((max(y1 - y0, 0), max(x1 - x0, 0)), UNDRAWN)
-        pinhole = np.array([self.camera.fx, self.camera.fy, self.camera.cx - x0, self.camera.cy - y0])
-        draw_depth(points, self.faces, pinhole, z)
+        draw_depth(points, self.faces, self.camera.cropped(x0, y0, *z.shape[::-1]).pinhole, z)
         measured = depth[y0:y1, x0:x1]
         covered = (measured > 0) & (measured < z - 4 * noise_at(float(pose[2, 3])))
         mask[y0:y1, x0:x1] = (z < UNDRAWN) & ~covered & ~hidden[y0:y1, x0:x1]

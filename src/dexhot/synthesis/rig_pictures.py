@@ -109,7 +109,7 @@ class RigPictures:
         fixed = model.camera("workspace")
         pose = compose(world_T_camera, inverse(OPTICAL))
         fixed.pos, fixed.quat = pose[:3], pose[3:]
-        fixed.fovy = np.degrees(2 * np.arctan(0.5 * camera.height / camera.fy))
+        fixed.fovy = camera.fovy
         self.data = mujoco.MjData(model)
         self.renderer = new_renderer(model, camera.width, camera.height)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):

@@ -208,7 +208,7 @@ class SceneRenderer:
             pos=centre + [-1.2 * sun[0], -1.2 * sun[1], 1.2], dir=[sun[0], sun[1], -0.8], castshadow=False
         )
         fill.diffuse, fill.specular, fill.cutoff = [0.4 * look.bright] * 3, [0.0] * 3, 90.0
-        world.add_camera(name="camera", fovy=float(np.degrees(2 * np.arctan(0.5 * camera.height / camera.fy))))
+        world.add_camera(name="camera", fovy=camera.fovy)
         return spec
 
 

@@ -16,7 +16,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.tracking.contact_dynamics import skew
-from dexhot.tracking.rows import Expected, ObservedRows, object_columns, pixel_slope
+from dexhot.tracking.rows import Expected, ObservedRows, object_columns
 from dexhot.tracking.silhouettes import SeenBox, SeenMask
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SeenPixels:
         x = single.transform(self.camera_T_world, state.keypoints)
         seen = np.flatnonzero(np.isfinite(self.pixels).all(axis=1) & (x[:, 2] > 0.05))
         x = x[seen]
-        local = pixel_slope(self.camera, x) @ single.matrix(self.camera_T_world[3:])
+        local = self.camera.slopes(x) @ single.matrix(self.camera_T_world[3:])
         n = len(seen)
         J = np.zeros((n, 2, n, 3))
         J[np.arange(n), :, np.arange(n)] = local

@@ -13,7 +13,7 @@ import numpy as np
 
 from dexhot.geometry import single
 from dexhot.tracking.contact_dynamics import skew
-from dexhot.tracking.rows import Expected, ObservedRows, object_columns, pixel_slope
+from dexhot.tracking.rows import Expected, ObservedRows, object_columns
 
 if TYPE_CHECKING:
     from dexhot.geometry.cameras import Intrinsics
@@ -82,7 +82,7 @@ def extent_rows(
         inside = (u >= 0) & (v >= 0) & (u < covered.shape[1]) & (v < covered.shape[0])
         known &= inside & ~covered[np.where(inside, v, 0), np.where(inside, u, 0)]
     d, which = directions[known], which[known]
-    local = pixel_slope(seen.camera, x[which]) @ single.matrix(seen.camera_T_world[3:])
+    local = seen.camera.slopes(x[which]) @ single.matrix(seen.camera_T_world[3:])
     arm = seen.hull[which] @ single.matrix(state.q).T
     J = np.einsum("ni,nij->nj", d, np.concatenate([local, -local @ skew(arm)], axis=2))
     residual = extent[known] - (d * pixels[which]).sum(axis=1)

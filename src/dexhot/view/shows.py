@@ -125,7 +125,7 @@ def show_capture(server: viser.ViserServer, capture: Capture) -> Show:
     server.scene.add_frame("/camera", show_axes=False, wxyz=OPTICAL_UP)
     picture = server.gui.add_image(capture.color[0], label="colour", format="jpeg")
     frustum = server.scene.add_camera_frustum(
-        "/camera/frustum", 2 * np.arctan2(camera.height / 2, camera.fy), camera.width / camera.height, scale=0.06
+        "/camera/frustum", np.radians(camera.fovy), camera.width / camera.height, scale=0.06
     )
     cloud, points = None, np.array([[-0.2, 0.2, -0.2], [0.2, 0.8, 0.2]])
     if first is not None:

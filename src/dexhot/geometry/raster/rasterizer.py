@@ -136,8 +136,7 @@ class Rasterizer:
         shape = (batch, camera.height, camera.width)
         drawn = self._allocate(shape, points, colors)
         drawn.buffer.fill_(int(kernels.EMPTY))
-        pinhole = [camera.fx, camera.fy, camera.cx, camera.cy]
-        self._launch(kernels.project, points.shape, [points, *pinhole, drawn.screen])
+        self._launch(kernels.project, points.shape, [points, *camera.pinhole, drawn.screen])
         size = [camera.width, camera.height]
         self._launch(kernels.draw, (batch, self.count), [drawn.screen, self.faces, *size, drawn.buffer])
         count = wp.zeros(1, dtype=int, device=self.device)

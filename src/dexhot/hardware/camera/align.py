@@ -20,8 +20,8 @@ class Aligner:
         v, u = np.mgrid[: depth.height, : depth.width]
         self.rays = []  # of the upper left and lower right pixel corners: (3, H*W) at z = 1, rotated
         for corner in (-0.5, 0.5):
-            x, y = (u.ravel() + corner - depth.cx) / depth.fx, (v.ravel() + corner - depth.cy) / depth.fy
-            turned = np.asarray(rotation, float).reshape(3, 3) @ np.stack([x, y, np.ones(x.shape)])
+            rays = depth.backproject(np.stack([u.ravel(), v.ravel()], -1) + corner, np.ones(u.size))
+            turned = np.asarray(rotation, float).reshape(3, 3) @ rays.T
             self.rays.append(turned.astype(np.float32))
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:

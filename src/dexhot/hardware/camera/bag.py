@@ -109,9 +109,7 @@ class BagFrames:
         message = next((m for _, _, m in bags.messages(self.path, {topic})), None)
         if message is None:
             raise FileFormatError(f"{self.path} has no message of {topic}, which contains the camera's intrinsics.")
-        d = tuple(map(float, message.d[:5])) if len(message.d) >= 5 else (0.0,) * 5
-        fx, _, cx, _, fy, cy = map(float, message.k[:6])
-        return Intrinsics(message.width, message.height, fx, fy, cx, cy, d)
+        return Intrinsics.from_matrix(message.width, message.height, message.k, message.d)
 
     def _recorded_stamps(self, topic: str) -> dict[int, float]:
         """time in the recording, ns -> the frame's own timestamp, s."""

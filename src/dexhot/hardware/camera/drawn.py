@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.cameras import Intrinsics, pinhole_rays
 from dexhot.hardware.camera.frames import Frames
 
 TABLE, RADIUS = 0.8, 0.06  # m, height of the camera above the table (it looks straight down); radius of the ball
@@ -29,7 +29,7 @@ class SimCamera:
         f = 600.0 * width / 640
         self.intrinsics = Intrinsics(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
         v, u = np.mgrid[:height, :width]
-        self.x, self.y = (u - self.intrinsics.cx) / f, (v - self.intrinsics.cy) / f
+        self.x, self.y = np.moveaxis(pinhole_rays(np.stack([u, v], -1), self.intrinsics.pinhole), -1, 0)
         squares = (np.floor(self.x * TABLE / 0.05) + np.floor(self.y * TABLE / 0.05)) % 2
         self.table = np.where(squares[..., None] > 0, (176, 164, 148), (120, 110, 100)).astype(np.uint8)
         self.fps, self.clock, self.sleep = fps, clock, sleep

@@ -40,7 +40,7 @@ class FoundationPose:
         if not (mask & (depth > 0)).any():
             return None
         pose = self.estimator.register(
-            K=matrix(camera), rgb=color, depth=depth, ob_mask=mask, iteration=self.iterations[0]
+            K=camera.matrix, rgb=color, depth=depth, ob_mask=mask, iteration=self.iterations[0]
         )
         return _judged(self.judge, camera, pose, depth, np.zeros_like(mask))
 
@@ -48,7 +48,7 @@ class FoundationPose:
         self, camera: Intrinsics, color: np.ndarray, depth: np.ndarray, time: float, hidden: np.ndarray
     ) -> ObjectSighting:
         """The next pose."""
-        pose = self.estimator.track_one(rgb=color, depth=depth, K=matrix(camera), iteration=self.iterations[1])
+        pose = self.estimator.track_one(rgb=color, depth=depth, K=camera.matrix, iteration=self.iterations[1])
         return _judged(self.judge, camera, pose, depth, hidden)
 
 
@@ -137,14 +137,9 @@ def load_library(asset: ObjectAsset) -> FoundationPoseLibrary:
     return FoundationPoseLibrary(estimator, spec, asset_model(asset))
 
 
-def matrix(camera: Intrinsics) -> np.ndarray:
-    """(3, 3) K."""
-    return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
-
-
 def _frame(camera: Intrinsics, color: np.ndarray) -> SimpleNamespace:
     """An image as the library takes it."""
-    return SimpleNamespace(rgb=np.ascontiguousarray(color), k=matrix(camera).astype(np.float32))
+    return SimpleNamespace(rgb=np.ascontiguousarray(color), k=camera.matrix.astype(np.float32))
 
 
 def _judged(

@@ -31,9 +31,9 @@ def image(header: Header, values: np.ndarray) -> Image:
 def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
     """CameraInfo of an unrectified camera: P uses K."""
     info = CameraInfo(header=header, height=i.height, width=i.width, distortion_model="plumb_bob", d=list(i.d))
-    info.k = [i.fx, 0.0, i.cx, 0.0, i.fy, i.cy, 0.0, 0.0, 1.0]
+    info.k = i.matrix.ravel()
     info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.p = np.c_[i.matrix, np.zeros(3)].ravel()
     return info
 
 
@@ -47,9 +47,7 @@ def read_image(message: Image) -> np.ndarray:
 
 def read_camera_info(message: CameraInfo) -> Intrinsics:
     """Raises RefusedError for intrinsics that no camera of that image size has."""
-    fx, _, cx, _, fy, cy = map(float, message.k[:6])
-    d = tuple(map(float, message.d[:5])) if len(message.d) >= 5 else (0.0,) * 5
-    found = Intrinsics(message.width, message.height, fx, fy, cx, cy, d)
+    found = Intrinsics.from_matrix(message.width, message.height, message.k, message.d)
     try:
         check_intrinsics(found, "camera_info")
     except FileFormatError as e:
