@@ -59,13 +59,14 @@ SENTENCES = [  # page; its words with a place for each figure; benchmark; its me
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("run", latest("following")["runs"], ids=lambda run: f"{run['task']}-{run['method']}")
+@pytest.mark.parametrize(
+    "run", latest("following")["runs"], ids=lambda run: f"{run['task']}-{run['method']}-{run['seed']}"
+)
 def test_the_pick_ups_are_those_of_the_result(run):
     figures = " | ".join(f"{run[name]:.2f}" for name in ("success", "success_once", "lifted"))
-    rows = words("docs/learning.md").partition("## Pose trajectory following")[2].partition("## MuJoCo Warp")[0]
-    of_task = rows.partition(f"| {run['task']} | `ptf`")[2].partition("Not run")[0]
-    line = of_task if run["method"] == "ptf" else of_task.partition(f"| `{run['method']}` |")[2]
-    assert figures in line.partition(" | |")[0] + " |" and run["steps"] == pytest.approx(1e6, rel=0.01)
+    steps = round(1e-6 * run["steps"], 1)
+    line = f"| {run['task']} | `{run['method']}` | {run['seed']} | {steps:.0f} | {figures} |"
+    assert line in (ROOT / "docs/learning.md").read_text()
 
 
 @pytest.mark.parametrize(("page", "sentence", "benchmark", "names"), SENTENCES)
@@ -214,6 +215,16 @@ def test_a_network_of_generated_clips_alone_is_reported_as_worse_than_the_replay
     )
     stated = f"{policy['success_strict']:.2f}; {policy['perturbed']:.2f} ({replay['perturbed']:.2f}) |"
     assert stated in words("benchmarks/README.md") and policy["over_replay_interval"][1] < 0
+
+
+@pytest.mark.parametrize("row", latest("scaling-labels")["rows"], ids=lambda row: row["row"])
+def test_the_table_of_labels_is_the_measured_one(row):
+    held = row["held-out"]
+    over = "{:+.2f} ({:+.2f} to {:+.2f})".format(held["over_replay"], *held["over_replay_interval"])
+    minutes = (row["seconds_mining"] + row["seconds_training"]) / 60
+    spent = f"{row['clips']}; {row['variations']}; {row['objects']} | {row['control_steps'] / 1e6:.2f}; {minutes:.0f}"
+    line = f"| `{row['how']}` | {spent} | {held['success_strict']:.2f} | {held['perturbed']:.2f} | {over} |"
+    assert line in (ROOT / "docs/policy.md").read_text()
 
 
 def test_the_labels_of_the_scaling_curve_are_said_to_be_raw():

@@ -30,15 +30,18 @@ def draw() -> Path:
         for run in (run for run in runs if run["task"] == task):
             steps = [1e-6 * step for step in run["curve"]["steps"]]
             for name, (style, words) in FIGURES.items():
-                label = f"{run['method']}: {words}"
-                axis.plot(steps, run["curve"][name], style, color=COLOURS[run["method"]], lw=1.4, label=label)
+                look = {"color": COLOURS[run["method"]], "lw": 0.8 if run["seed"] else 1.4}
+                axis.plot(steps, run["curve"][name], style, label=f"{run['method']}: {words}", **look)
         axis.set_title(task, fontsize=10)
         axis.set_xlabel("control steps, millions")
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("fraction of episodes, or of frames", fontsize=9)
     axes[0, 0].set_ylim(-0.02, 1.02)
-    keys = axes[0, 0].get_legend_handles_labels()
-    axes[0, -1].legend(*keys, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    keys = dict(zip(reversed(labels), reversed(handles)))  # of each method's first seed
+    axes[0, -1].legend(
+        list(keys.values())[::-1], list(keys)[::-1], fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
     figure.tight_layout()
     return save_figure(figure, PICTURE, dpi=110)
 
