@@ -24,6 +24,7 @@ from dexhot.ros.core.process import NODES
 
 USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
 USED_BY_THE_GRAPH |= {"namespace", "use_sim_time", "profile", "camera_pose", "session", "camera_loop"}
+USED_BY_THE_GRAPH |= {"seed"}  # of watch: the staged clip has it
 USED_BY_THE_GRAPH |= {"shaper_feedback"}  # the shaper's `feedback`
 
 
@@ -539,18 +540,58 @@ def test_a_real_robots_camera_is_not_drawn(cache):
     "given, why",
     [
         ({"camera_pose": "1 2 3"}, "camera_pose must be"),
+        ({"camera": "sim"}, "no camera named 'sim'; available: .*rig:CLIP"),
+        ({"camera": "rig:grab/nothing"}, "nothing"),
+        ({"seed": "-1"}, "seed must be 0 or more"),
+        ({"width": "40"}, "width"),
         ({"object": "grab/nothing"}, "no object named 'grab/nothing'"),
-        ({"prompt": "object:1,2"}, "name it with object:="),
+        ({"camera": "running", "prompt": "object:1,2"}, "name it with object:="),
         ({"prompt": "right:1,2", "object": "lift_box"}, "prompt must be object:U,V"),
         ({"keypoints": "openpose"}, "for keypoints named 'openpose'; available: .*rtmpose"),
         ({"masks": "sam3"}, "for masks named 'sam3'; available: .*sam2.*Did you mean sam2"),
         ({"masks": "edgetam"}, "edgetam is missing: get it from hf.co"),
-        ({"poses": "tests.lab_estimators:poses"}, "a known object: name it with object:="),
+        ({"camera": "running", "poses": "tests.lab_estimators:poses"}, "a known object: name it with object:="),
     ],
 )
 def test_watch_refuses_a_wrong_place_and_an_unknown_object_before_anything_starts(given, why, hand_landmarks):
     with pytest.raises(DexhotError, match=why):
-        plan(load_graph("watch"), {"camera": "sim"} | given, {})
+        plan(load_graph("watch"), {"camera": "rig"} | given, {})
+
+
+def staged(monkeypatch):
+    """No clip is made physical: the sizes and the clip that one is staged with."""
+    asked = []
+
+    def stage(clip, side, seed, size, folder):
+        asked.append((clip.name, side, seed, size))
+        return folder / "staged.npz", "1 2 3 1 0 0 0"
+
+    monkeypatch.setattr("dexhot.bringup.graphs.watch.staged", stage)
+    return asked
+
+
+def test_a_rendered_person_needs_no_more_than_a_clip(monkeypatch, hand_landmarks):
+    asked = staged(monkeypatch)
+    planned = plan(load_graph("watch"), {"camera": "rig:parametric/lift-box-0", "side": "left", "seed": "3"}, {})
+    size = {"width": 320, "height": 240, "fps": 15}
+    assert asked == [("parametric/lift-box-0", "left", 3, size)]
+    camera, name = planned.parameters["camera"], planned.parameters["perception"]["object"]
+    assert camera["camera"] == f"rig:{planned.folder / 'staged.npz'}" and size.items() <= camera.items()
+    assert name.startswith("parametric/box") and planned.parameters["fitting"]["object"] == name
+    assert planned.parameters["watch_viewer"]["static_transforms"] == ["world camera_color_optical_frame 1 2 3 1 0 0 0"]
+    given = {"camera": "rig", "width": "640", "object": "parametric/box-50x70x100", "camera_pose": "0 0 1 1 0 0 0"}
+    planned = plan(load_graph("watch"), given, {})
+    assert asked[1][3]["width"] == planned.parameters["camera"]["width"] == 640
+    assert planned.parameters["perception"]["object"] == "parametric/box-50x70x100"
+    assert planned.parameters["perception"]["static_transforms"][0].endswith(" 0 0 1 1 0 0 0")
+
+
+def test_a_device_has_the_size_of_its_mode_unless_another_is_asked_for(monkeypatch, hand_landmarks):
+    modes = []
+    monkeypatch.setattr("dexhot.bringup.graphs.watch.camera_source", lambda text, mode, valid: modes.append(mode))
+    planned = plan(load_graph("watch"), {"camera": "realsense", "fps": "60"}, {})
+    found = {name: planned.parameters["camera"][name] for name in ("width", "height", "fps")}
+    assert found == {"width": 640, "height": 480, "fps": 60} and (modes[0].width, modes[0].fps) == (640, 60)
 
 
 def test_a_live_graphs_estimators_reach_perception(cache, monkeypatch, tmp_path):
@@ -559,7 +600,8 @@ def test_a_live_graphs_estimators_reach_perception(cache, monkeypatch, tmp_path)
     lab = {word: f"tests.lab_estimators:{what}" for word, what in (("keypoints", "hands"), ("masks", "masks"))}
     lab["poses"] = "tests.lab_estimators:poses"
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
-    planned = plan(load_graph("watch"), {"camera": "sim", "object": "parametric/box-50x70x100"} | lab, {})
+    staged(monkeypatch)
+    planned = plan(load_graph("watch"), {"camera": "rig", "object": "parametric/box-50x70x100"} | lab, {})
     assert {word: planned.parameters["perception"][word] for word in lab} == lab
     assert planned.parameters["camera"]["patience"] == 300.0  # until they are loaded
     tracking = seeing(monkeypatch, tmp_path, perception="camera", poses=lab["poses"])

@@ -14,6 +14,7 @@ import tyro
 
 from dexhot.bringup.graph import GraphError, read_parameters, resolve
 from dexhot.bringup.graphs import load_graph
+from dexhot.bringup.graphs.watch import CAMERAS
 from dexhot.cli import COMMANDS, datasets_command, empty_argument, evaluate_command, main, perceive_command
 from dexhot.cli.arguments import at_least, gathered, plural, policy_out
 from dexhot.cli.mine_command import out_path
@@ -21,7 +22,7 @@ from dexhot.data.files import file_of, save
 from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import DexhotError, FileFormatError, MeshError, MissingExtraError, NotFoundError
 from dexhot.geometry.meshes import check_arrays
-from dexhot.hardware.camera.source import KINDS, RGBD, RUNNING
+from dexhot.hardware.camera.source import KINDS, RUNNING
 from dexhot.objects.library import OF_DATASETS
 from dexhot.rollouts.live import live_rollout
 from dexhot.ros.core.parameters import load_schema, template
@@ -107,7 +108,7 @@ def test_mass_and_density_are_not_given_both(capsys):
     assert "keep one" in refused(capsys, "object", "add", "mesh.obj", "--mass", "0.1", "--density", "300")
 
 
-@pytest.mark.parametrize("graph, cameras", [("watch", RGBD), ("capture", KINDS), ("teleop", KINDS)])
+@pytest.mark.parametrize("graph, cameras", [("watch", CAMERAS), ("capture", KINDS), ("teleop", KINDS)])
 def test_every_camera_of_a_graph_is_in_its_help_and_its_error(graph, cameras):
     (camera,) = (argument for argument in load_graph(graph).arguments if argument.name == "camera")
     with pytest.raises(NotFoundError) as told:

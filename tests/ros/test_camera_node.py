@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -185,3 +186,16 @@ def test_a_recorded_operator_waits_no_longer_than_the_timeout_and_says_what_the_
         camera_node.CameraNode.wait_with(node, Frames(float(k), k, np.zeros((2, 2, 3), np.uint8), None, None))
     assert done == [("the clutch has not engaged within 0.02 s: not engaged yet (the hand is lost)", 1)]
     assert len(shown) > 5 and node.stopped
+
+
+def test_a_rendered_person_is_a_camera_by_its_staged_file(ros_domain, monkeypatch):
+    from dexhot.synthesis import rendered_camera
+
+    made = []
+    monkeypatch.setattr(rendered_camera, "RenderedCamera", lambda *given: made.append(given) or Device(Cable()))
+    bench = NodeBench()
+    node = bench.start(camera_node.CameraNode(), camera="rig:/made/staged.npz", width=320, height=240, fps=15)
+    heard = bench.listen(Image, COLOR)
+    assert bench.spin_until(lambda: heard) and node.state == "active"
+    assert made == [(Path("/made/staged.npz"), 320, 240, 15)]
+    bench.close()

@@ -30,7 +30,7 @@ from dexhot.synthesis.noise import (
     noisy_keypoints,
     noisy_poses,
 )
-from dexhot.synthesis.person import draw_person
+from dexhot.synthesis.person import Person, draw_person
 from dexhot.synthesis.scene import SceneRenderer, draw_look
 from dexhot.synthesis.view import around, choose_view
 
@@ -79,23 +79,12 @@ def render(
     level = noise_level(options.level)
     asset = asset or load_object(trajectory.object_name)
     camera = pinhole(options.width, options.height, FOVY)
-    random = _generators(options.seed, trajectory.name, options.turn)
+    random = generators(options.seed, trajectory.name, options.turn)
     report(0, 1, f"{trajectory.name}: fitting the hands")
-    people = {
-        side: draw_person(np.random.default_rng(options.seed), side, shape_of(trajectory, side))
-        for side in trajectory.hands
-    }
-    spacing = min(float(np.ptp(asset.vertices, axis=0).max()) / CELLS, FINEST)
-    motion = make_physical(trajectory, people, sdf_volume(asset.vertices, asset.faces, spacing), options.rate)
-    bodies = {side: person.hand.shaped() for side, person in people.items()}
-    keypoints = {
-        side: np.stack(
-            [bodies[side].posed(p).keypoints(people[side].hand.table(CONVENTION)) for p in motion.poses[side]]
-        )
-        for side in people
-    }
-    corners = transform(motion.object_pose[:, None], _box(asset.vertices))
-    points = np.concatenate([corners, *keypoints.values()], axis=1)
+    shapes = {side: shape_of(trajectory, side) for side in trajectory.hands}
+    people = cast(shapes, options.seed)
+    acted = act(trajectory, people, asset, options.rate)
+    motion, keypoints, points = acted.motion, acted.keypoints, acted.points
     centre = points.reshape(-1, 3).mean(axis=0)
     with SceneRenderer(camera, people, asset, draw_look(random["look"]), trajectory.table_height, centre) as renderer:
         view = choose_view(renderer, camera, motion, points, keypoints, random["view"])
@@ -133,7 +122,33 @@ def render(
     return recording, _evidence(recording, truth, level, random), truth
 
 
-def _generators(seed: int, name: str, turn: float = 0.0) -> dict[str, np.random.Generator]:
+@dataclass(frozen=True)
+class Acted:
+    """A clip's motion as people make it, in the clip's world."""
+
+    motion: PhysicalMotion
+    keypoints: dict[str, np.ndarray]  # of each hand, (T, 21, 3) m, in CONVENTION
+    points: np.ndarray  # (T, P, 3) m: what a camera should have in view
+
+
+def cast(shapes: dict[str, np.ndarray], seed: int) -> dict[str, Person]:
+    """A person for each hand, around its shape (S,) in the clip."""
+    return {side: draw_person(np.random.default_rng(seed), side, shape) for side, shape in shapes.items()}
+
+
+def act(trajectory: HandObjectTrajectory, people: dict[str, Person], asset: ObjectAsset, rate: float) -> Acted:
+    """The clip's motion by `people`, at `rate` (Hz). Raises ClipError where it cannot be made physical."""
+    spacing = min(float(np.ptp(asset.vertices, axis=0).max()) / CELLS, FINEST)
+    motion = make_physical(trajectory, people, sdf_volume(asset.vertices, asset.faces, spacing), rate)
+    keypoints = {}
+    for side, person in people.items():
+        body, table = person.hand.shaped(), person.hand.table(CONVENTION)
+        keypoints[side] = np.stack([body.posed(pose).keypoints(table) for pose in motion.poses[side]])
+    corners = transform(motion.object_pose[:, None], _box(asset.vertices))
+    return Acted(motion, keypoints, np.concatenate([corners, *keypoints.values()], axis=1))
+
+
+def generators(seed: int, name: str, turn: float = 0.0) -> dict[str, np.random.Generator]:
     """One stream of random numbers per purpose, so that a change of one does not change the others. A camera that went
     round by `turn` degrees sees the same things, with noise of its own."""
     purposes = ("look", "view", "color", "depth", "mask", "keypoints", "object", "along")
@@ -243,8 +258,7 @@ def _truth(
     hands, seen, meshes = {}, {}, {}
     for side, points in keypoints.items():
         world = points[chosen]
-        parameters = np.stack([motion.poses[side][t].vector() for t in chosen])
-        hands[side] = HandTrack(world, wrist_pose(world, side), np.ones(world.shape[:2]), MODEL, parameters)
+        hands[side] = hand_track(side, world, [motion.poses[side][t] for t in chosen])
         camera = transform(camera_T_world, world)
         pixels = recording.intrinsics.project(camera)
         seen[side] = np.concatenate([camera, pixels, np.ones((*camera.shape[:2], 1))], axis=-1)
@@ -262,6 +276,12 @@ def _truth(
     evidence = Evidence(recording.name, recording.time, labels, boxes, seen, camera_T_mesh, meshes, exact)
     evidence.validate()
     return Truth(clip, evidence)
+
+
+def hand_track(side: str, keypoints: np.ndarray, poses: list[HandPose]) -> HandTrack:
+    """A drawn hand's keypoints (T, 21, 3) m and pose parameters."""
+    parameters = np.stack([pose.vector() for pose in poses])
+    return HandTrack(keypoints, wrist_pose(keypoints, side), np.ones(keypoints.shape[:2]), MODEL, parameters)
 
 
 def _evidence(recording: Recording, truth: Truth, level: Level, random: dict[str, np.random.Generator]) -> Evidence:

@@ -1,16 +1,22 @@
 """watch: a person before a camera; hand, object and how well both are known, in the browser at the camera's rate."""
 
+from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
+from dexhot.data.files import save
+from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
-from dexhot.hardware.camera.source import RGBD, RUNNING, Mode, camera_source, has_depth
-from dexhot.objects.library import load_symmetry
+from dexhot.hardware.camera.source import RGBD, RIG, RUNNING, Mode, camera_source, has_depth
+from dexhot.objects.library import load_object, load_symmetry
 from dexhot.perception.estimators import EMBEDDED, LIVE, check_live
+from dexhot.progress import progress
 from dexhot.ros.core.names import WORLD_FRAME
-from dexhot.scratch import make_scratch
+from dexhot.scratch import make_scratch, remove_scratch
 
+DEFAULT_CLIP = "parametric/carry-cylinder-0"  # of camera:=rig: it needs no download
+RIG_MODE = {"width": 320, "height": 240, "fps": 15}  # what two cores render, see and fit
 LEVEL = "0 0 0 0.7071067811865476 -0.7071067811865476 0 0"  # a camera at the world's origin that looks along its y
 
 CAMERA_NAMESPACE = Argument(
@@ -19,15 +25,19 @@ CAMERA_NAMESPACE = Argument(
     "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
     "recording, /camera of a running one.",
 )
+CAMERAS = (*RGBD, RIG, f"{RIG}:CLIP", RUNNING)
 LOADING = 300.0  # s that a camera waits for perception with a lab's estimators: a prompt is of its first image
 
 ARGUMENTS = (
     Argument.of(
         "camera",
         "camera",
-        f"{', '.join(RGBD)}, or running (one that already publishes): with depth, so no webcam or video.",
+        f"{', '.join(CAMERAS)} (one that already publishes): with depth, so no webcam or video. rig renders a person "
+        f"who performs a clip, by default {DEFAULT_CLIP}.",
     ),
-    Argument.of("fitting", "object"),
+    Argument.of(
+        "fitting", "object", "Name of the object to look for (`dexhot object list`); empty: none, or the clip's of rig."
+    ),
     Argument.of("perception", "prompt"),
     Argument.of("fitting", "side"),
     Argument.of("perception", "keypoints"),
@@ -37,12 +47,16 @@ ARGUMENTS = (
     CAMERA_NAMESPACE,
     Argument(
         "camera_pose",
-        LEVEL,
-        "Pose of the camera's optical frame in the world: x y z qw qx qy qz, m; default: a level camera at its origin.",
+        "",
+        "Pose of the camera's optical frame in the world: x y z qw qx qy qz, m; default: where the rig's stands, any "
+        "other is level at the origin.",
     ),
-    Argument.of("camera", "width"),
-    Argument.of("camera", "height"),
-    Argument.of("camera", "fps"),
+    Argument("width", 0, f"Width of both images of a device, pixels; 0: {Mode.width}, of the rig {RIG_MODE['width']}."),
+    Argument(
+        "height", 0, f"Height of both images of a device, pixels; 0: {Mode.height}, of the rig {RIG_MODE['height']}."
+    ),
+    Argument("fps", 0, f"Images per second of a device, Hz; 0: {Mode.fps}, of the rig {RIG_MODE['fps']}."),
+    Argument("seed", 0, "Random seed of the rig's person, scene and noise."),
     Argument.of("camera", "loop"),
     Argument("view", True, "Show hand and object in the browser."),
     Argument.of("watch_viewer", "host"),
@@ -71,9 +85,19 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera, object and models before anything starts."""
     camera = arguments["camera"]
-    if camera != RUNNING:
-        mode = Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace")))
-        camera_source(camera, mode, (*RGBD, RUNNING))
+    kind, _, clip = camera.partition(":")
+    size = image_size(arguments, kind)
+    values: dict[str, Any] = dict(size)
+    source: HandObjectTrajectory | None = None
+    if kind == RIG:
+        from dexhot.datasets.source_clip import clip_or_file
+
+        if arguments["seed"] < 0:
+            raise GraphError(f"seed must be 0 or more, not {arguments['seed']}.")
+        source = clip_or_file(clip or DEFAULT_CLIP)
+        arguments["object"] = arguments["object"] or source.object_name
+    elif camera != RUNNING:
+        camera_source(camera, Mode(**size, loop=arguments["loop"], namespace=arguments["camera_namespace"]), CAMERAS)
         if not has_depth(camera, arguments["camera_namespace"]):
             raise GraphError(
                 f"watch fits the hand to depth, and camera:={camera} has none: use a depth camera, or a recording with "
@@ -88,9 +112,34 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if arguments["poses"] != EMBEDDED and not arguments["object"]:
         raise GraphError(f"poses:={arguments['poses']} estimates the pose of a known object: name it with object:=.")
     prefix = frame_prefix(arguments)
-    place = f"{prefix}{WORLD_FRAME} {prefix}{OPTICAL_FRAME} {arguments['camera_pose']}"
-    check_place(place)
-    return Prepared(make_scratch(), {"static_transforms": [place]})
+    frames = f"{prefix}{WORLD_FRAME} {prefix}{OPTICAL_FRAME}"
+    pose = arguments["camera_pose"] or LEVEL
+    check_place(f"{frames} {pose}")
+    folder = make_scratch()
+    try:
+        if source is not None:
+            file, stands = staged(source, arguments["side"], arguments["seed"], size, folder)
+            values["camera"], pose = f"{RIG}:{file}", arguments["camera_pose"] or stands
+    except BaseException:
+        remove_scratch(folder)
+        raise
+    return Prepared(folder, values | {"static_transforms": [f"{frames} {pose}"]})
+
+
+def image_size(arguments: dict[str, Any], kind: str) -> dict[str, int]:
+    """width, height and fps as given, else the camera's own."""
+    own = RIG_MODE if kind == RIG else {name: getattr(Mode, name) for name in RIG_MODE}
+    return {name: arguments[name] or own[name] for name in RIG_MODE}
+
+
+def staged(clip: HandObjectTrajectory, side: str, seed: int, size: dict[str, int], folder: Path) -> tuple[Path, str]:
+    """The file that the camera node renders, in `folder`, and the camera's place as in `camera_pose`. Raises ClipError,
+    NoRendererError."""
+    from dexhot.synthesis.rendered_camera import camera_of, stage
+
+    with progress(f"preparing {clip.name}"):
+        made = stage(clip, load_object(clip.object_name), side, seed, size["width"], size["height"])
+    return save(made, folder / "staged.npz"), " ".join(f"{x:.6f}" for x in camera_of(made))
 
 
 def check_models(recipe: str, keypoints: str) -> None:

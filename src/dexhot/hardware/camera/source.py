@@ -16,10 +16,11 @@ from dexhot.hardware.camera.realsense import choose, open_realsense
 from dexhot.hardware.camera.recording import video_frames
 from dexhot.hardware.camera.webcam import WEBCAM, open_webcam
 
-RGBD = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
+RGBD = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH")
 COLOR_ONLY = ("webcam", "webcam:DEVICE", "video:PATH")
-KINDS = (*RGBD, *COLOR_ONLY)
+KINDS = (*RGBD, "sim", *COLOR_ONLY)
 RUNNING = "running"  # a camera that already publishes; graphs know it, `camera_source` does not
+RIG = "rig"  # a rendered person, of the layer above (synthesis/rendered_camera.py)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Mode:
 
 
 def camera_source(text: str, mode: Mode, valid: Sequence[str] = KINDS) -> Callable[[], Camera]:
-    """A function that opens the camera `text`; `valid`: the choices that an error lists.
+    """A function that opens the camera `text`; `valid`: the choices, which an error lists.
 
     Checks what it can beforehand: raises NotFoundError, FileFormatError, MissingExtraError or CameraError.
     """
@@ -42,7 +43,7 @@ def camera_source(text: str, mode: Mode, valid: Sequence[str] = KINDS) -> Callab
     if kind == "realsense":
         serial = choose(rest)  # chosen once: a lost camera must not be replaced by another, with other extrinsics
         return partial(open_realsense, serial, mode.width, mode.height, mode.fps)
-    if text == "sim":
+    if text == "sim" and text in valid:
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "webcam":
         return partial(open_webcam, rest or WEBCAM, mode.width, mode.height, mode.fps)

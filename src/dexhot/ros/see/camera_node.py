@@ -7,15 +7,18 @@ meanwhile the node warns on /diagnostics, which also has the frames' age, drops 
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 
 from dexhot.data.topics import TELEOP_STATE
-from dexhot.hardware.camera.frames import EndOfFrames, Frames
+from dexhot.hardware.camera.frames import Camera, EndOfFrames, Frames
 from dexhot.hardware.camera.reconnect import WatchedCamera
-from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.hardware.camera.source import RIG, Mode, camera_source
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.see.camera_messages import PUBLISHED, FramesPublisher
 
@@ -32,13 +35,22 @@ class CameraNode(DexhotNode):
 
     def setup(self) -> None:
         mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop, self.p.camera_namespace)
-        self.open = camera_source(self.p.camera, mode)
+        self.open = self.rendered(mode) or camera_source(self.p.camera, mode)
         self.publisher = FramesPublisher(self, self.p.depth)
         self.age = self.latency("age")
         self.engaged, self.clutch = not self.p.hold, "teleoperation has not reported yet"
         if self.p.hold:
             self.subscribe(DiagnosticArray, TELEOP_STATE, self.on_teleop, "latched")
         self.loop(2.0, self.watch, "watch")
+
+    def rendered(self, mode: Mode) -> Callable[[], Camera] | None:
+        """Opens a rendered person's camera, if it is one."""
+        kind, _, file = self.p.camera.partition(":")
+        if kind != RIG:
+            return None
+        from dexhot.synthesis.rendered_camera import RenderedCamera  # with MuJoCo, which no other camera needs
+
+        return partial(RenderedCamera, Path(file), mode.width, mode.height, mode.fps)
 
     def on_teleop(self, message: DiagnosticArray) -> None:
         """Once the clutch has engaged, the recording plays on."""
