@@ -3,6 +3,7 @@ network's tick."""
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from dexhot.control.policy import OnnxNetwork, Policy, make_card
 from dexhot.datasets import splits, unseen_halves
 from dexhot.datasets.human_clip import require_clips
 from dexhot.datasets.parametric import generate
+from dexhot.errors import NotFoundError
 from dexhot.evaluation.clips import clips_named
 from dexhot.evaluation.controllers import evaluate_clip
 from dexhot.evaluation.kept_rows import evaluate_kept
-from dexhot.evaluation.options import BASELINES, EvaluationOptions
-from dexhot.evaluation.summary import PARTS, summarise
+from dexhot.evaluation.options import BASELINES, MINED, MPC, EvaluationOptions
+from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates, summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
@@ -26,73 +28,88 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import physics_of
 from dexhot.tracking.object_state import ObjectState
+from dexhot_bench.mine import FULL, mine_clip, mined_dir
 from dexhot_train.learners.baselines import REWARDS, STEPS, TrainedBaseline, trained_baseline
 from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
 TRIES = (8, 24)  # of the prior, in the model with the object where it was observed
 BUDGETS = (160, 800, 4800)  # rollouts of planning: at most about 2, 10 and 60 CPU s
+EXPENSIVE = ("subsequences", *MINED, MPC)  # rows that simulate: not of a quick run
+ROWS = (*BASELINES, *EXPENSIVE)  # beside planned
+SPENT = ("seconds_cpu", "steps", "tick_ms", "tick_steps")  # simulating: before the start, and per tick
 LEARNED = {"tracking": "margin_points", "omnigrasp": "margin_points_over_omnigrasp"}  # reward of PPO -> id
 
 
-def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
+def run(quick: bool = False, workers: int = 0, rows: tuple[str, ...] = ()) -> dict[str, Any]:
     """Metrics over the test clips, and a row per clip. quick: a fixed 8 clips, one budget, 4 perturbed worlds. A full
-    run that was stopped goes on, unless the code has changed since."""
+    run that was stopped goes on, unless the code has changed since.
+
+    rows: of ROWS, those beside planned; by default all, of a quick run BASELINES. The frozen hand and replay always
+    are, and PPO's where it has been trained. Raises NotFoundError for one that there is not.
+    """
+    for name in rows:
+        if name not in ROWS:
+            raise NotFoundError("row", name, ROWS)
+    beside = rows or (BASELINES if quick else ROWS)
     named = splits("grab")
     clips = clips_named("test", None, named)
     clips = clips[:: max(1, len(clips) // QUICK_CLIPS)][:QUICK_CLIPS] if quick else clips
     require_clips([f"grab/{clip}" for clip in clips])
     budgets, trials = (BUDGETS[:1], 4) if quick else (BUDGETS, 20)
-    metrics: dict[str, float | None] = {}
-    rows: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
     learned = {reward: trained_baseline(reward) for reward in REWARDS}
     networks = tuple((row_of(reward), str(found.policy)) for reward, found in learned.items() if found)
+    options = EvaluationOptions("planned", trials, rollouts=budgets[0], baselines=(), panel=not quick)
+    first = replace(options, baselines=beside, policies=networks)
+    if set(MINED) & set(beside):
+        first = replace(first, demonstrations=str(mined(clips, workers, failed)))
+    metrics: dict[str, float | None] = {}
+    not_run: dict[str, str] = {"success_panel": "not run with --quick; without it, it is"} if quick else {}
+    printed: dict[str, Any] = {}
+    by_budget: dict[str, list[dict[str, Any]]] = {}
     before: list[dict[str, Any]] = []
     for k, rollouts in enumerate(budgets):
-        first = k == 0
-        baselines, policies = (BASELINES, networks) if first else ((), ())
-        options = EvaluationOptions(
-            "planned", trials, rollouts=rollouts, baselines=baselines, policies=policies, panel=not quick
-        )
         found = [row for row in before if ended(row, budgets[k - 1])]
         left = [clip for clip in clips if clip not in {row["clip"] for row in found}]
-        found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
+        asked = replace(options, rollouts=rollouts) if k else first
+        found += evaluated(left, asked, f"{rollouts} rollouts", quick, workers, failed)
         found.sort(key=lambda row: row["clip"])
-        rows[str(rollouts)] = before = found
+        by_budget[str(rollouts)] = before = found
         figures = summarise(found, unseen_halves(named))
-        suffix = "" if first else f"_at_{rollouts}_rollouts"
-        planned = figures["planned"]
-        metrics |= {f"{name}{suffix}": planned[name] for name in SUCCESSES}
-        metrics[f"success_panel{suffix}"] = planned.get("success_panel")
-        metrics[f"success_strict_perturbed{suffix}"] = planned["perturbed"]
-        metrics[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
-        metrics |= on_parts(planned, "", suffix)
-        metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
-        metrics[f"refused{suffix}"] = planned["refused"]
-        metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
-        beside = *baselines, *(name for name, _ in policies)
-        for name in (name for name in beside if name in figures):  # constant needs a fitted prior
-            metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
-            metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
-            metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}
-            metrics |= on_parts(figures[name], f"{name}_")
-    not_run: dict[str, str] = {"success_panel": "not run with --quick; without it, it is"} if quick else {}
+        metrics |= of_planned(found, figures["planned"], f"_at_{rollouts}_rollouts" if k else "")
+        if k == 0:
+            metrics |= tried([row["planned"]["tries"] for row in found])
+            for name in (*ROWS, *(name for name, _ in networks)):
+                metrics |= of_row(name, figures.get(name))
+            not_run |= {name: why_not(name, beside, found) for name in ROWS if name not in figures}
+            printed |= row_tables(figures)
     for reward, baseline in learned.items():
-        margins, why = over_ppo(reward, baseline, rows[str(budgets[0])])
+        margins, why = over_ppo(reward, baseline, by_budget[str(budgets[0])])
         metrics |= margins
         not_run |= {LEARNED[reward]: why} if why else {}
-    result: dict[str, Any] = {
+    if not_run:
+        printed["not run"] = {"columns": ["", "why"], "rows": [list(row) for row in not_run.items()]}
+    kinds = dict.fromkeys(row.get("reference_kind", "") for row in by_budget[str(budgets[0])])
+    return {
         "metrics": metrics | tick_ms(),
         "subset": clips,
-        "reference_kind": ", ".join(dict.fromkeys(row.get("reference_kind", "") for row in rows[str(budgets[0])])),
-        "clips": rows,
+        "reference_kind": ", ".join(kinds),
+        "clips": by_budget,
         "failed": failed,
         "not_run": not_run,
+        "printed": printed,
     }
-    if not_run:
-        result["printed"] = {"not run": {"columns": ["", "why"], "rows": [list(row) for row in not_run.items()]}}
-    return result
+
+
+def mined(clips: list[str], workers: int, failed: dict[str, str]) -> Path:
+    """The folder of the clips' demonstrations, those of `dexhot bench mine --split test`; what it lacks is mined."""
+    folder = mined_dir("test", None)
+    jobs = run_jobs(mine_clip, [(clip, folder, FULL, None, "leap_right") for clip in clips], workers)
+    for (clip, *_), result in track(jobs, "mining", len(clips)):
+        if isinstance(result, Exception):
+            failed[f"{clip}, mining"] = f"{type(result).__name__}: {result}"
+    return folder
 
 
 def evaluated(
@@ -107,6 +124,60 @@ def evaluated(
         else:
             found.append(result)
     return found
+
+
+def of_planned(rows: list[dict[str, Any]], planned: dict[str, Any], suffix: str) -> dict[str, float | None]:
+    """The ids of planned at one budget."""
+    found: dict[str, float | None] = {f"{name}{suffix}": planned[name] for name in SUCCESSES}
+    found[f"success_panel{suffix}"] = planned.get("success_panel")
+    found[f"success_strict_perturbed{suffix}"] = planned["perturbed"]
+    found[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
+    found |= on_parts(planned, "", suffix)
+    found[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in rows]))
+    found |= {f"planned_{name}{suffix}": planned[f"{name}_mean"] for name in SPENT}
+    return found | {f"refused{suffix}": planned["refused"]}
+
+
+def of_row(name: str, figures: dict[str, Any] | None) -> dict[str, float | None]:
+    """The ids of a row beside planned, with what it simulates; None for each where it has not run."""
+    told = figures or {}
+    found = {f"{name}_success_strict": told.get("success_strict")}
+    found[f"{name}_success_strict_perturbed"] = told.get("perturbed")
+    found[f"{name}_success_panel"] = told.get("success_panel")
+    found |= {f"{name}_{key}": told.get(f"{key}_mean") for key in SPENT}
+    return found | on_parts(told, f"{name}_")
+
+
+def why_not(name: str, beside: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
+    """Why no clip has a row of this name."""
+    if name not in beside:
+        return f"not run; `dexhot bench policy --rows {name}`"
+    return f"not run: {'; '.join(sorted({row['absent'][name] for row in rows if name in row.get('absent', {})}))}"
+
+
+def row_tables(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The rows for people, those that simulate at another time in a table of their own: 95 % intervals over clips."""
+    columns = ["", "clips x worlds", "strict, perturbed", "over replay", "strict", "panel"]
+    columns += ["before the start: CPU s, steps", "per tick: ms, steps"]
+    made: dict[str, Any] = {}
+    for when, how in HOW.items():
+        rows = []
+        for name, f in figures.items():
+            if simulates(f) == when:
+                spent = f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:,.0f}"
+                tick = f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
+                told = [spanned(f, key) for key in ("perturbed", "over_replay", "success_strict", "success_panel")]
+                rows.append([name, f"{f['n']} x {f.get('envs', 0)}", *told, spent, tick])
+        made |= {how: {"columns": columns, "rows": rows}} if rows else {}
+    return made
+
+
+def spanned(figures: dict[str, Any], name: str) -> str:
+    """A figure with its interval, or that it was not run."""
+    if figures.get(name) is None:
+        return NOT_RUN
+    low, high = figures[f"{name}_interval"]
+    return f"{figures[name]:.2f} ({low:.2f} to {high:.2f})"
 
 
 def on_parts(figures: dict[str, Any], who: str = "", suffix: str = "") -> dict[str, float | None]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dexhot.errors import DexhotError
-from dexhot.evaluation.options import BASELINES
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.evaluation.options import BASELINES, MINED
 from dexhot_bench import policy
+from dexhot_bench.mine import FULL, mined_dir
 from dexhot_train.learners.baselines import TrainedBaseline
 
 UNSEEN = [f"object{k}" for k in range(19)]
@@ -21,15 +22,32 @@ def row(clip: str, options) -> dict:
         return successes | errors | {"perturbed": fraction}
 
     planned = of(0.75, 60 if clip == "object0" else options.rollouts) | {"tries": 5}
-    return {"clip": clip, **{name: of(0.25) for name in BASELINES if name != "constant"}, "planned": planned}
+    played = dict.fromkeys(("frozen", "replay", *(name for name in options.baselines if name != "constant")))
+    rows = {name: of(0.25) for name in played} | {"planned": planned}
+    for name in {*rows} & {"subsequences", *MINED}:
+        rows[name] |= {"seconds_cpu": 44.0, "steps": 30_000}
+    if policy.MPC in rows:
+        rows[policy.MPC] |= {"tick_ms": 50.0, "tick_steps": 600.0}
+    absent = {"absent": {"constant": "there is no fitted prior"}} if "constant" in options.baselines else {}
+    return {"clip": clip, **rows, **absent}
 
 
 @pytest.fixture
-def jobs(monkeypatch, cache):
+def mined():
+    """The jobs of a run that are mined."""
+    return []
+
+
+@pytest.fixture
+def jobs(monkeypatch, cache, mined):
     """The jobs of a run that are evaluated."""
     seen = []
 
     def run_jobs(function, given, workers):
+        if function is policy.mine_clip:
+            mined.extend(given)
+            yield from ((job, OSError("no space") if job[0] == "clip8" else False) for job in given)
+            return
         seen.extend((function, *job) for job in given)
         for clip, options in given:
             broken = clip == "clip9"
@@ -69,13 +87,51 @@ def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_w
     assert len(jobs) == 3 * 29 - 2  # the search of object0 ended before its first budget
     assert {o.trials for *_, o in jobs} == {20}
     assert {function for function, *_ in jobs} == {policy.evaluate_kept}
-    assert [o.baselines for *_, o in jobs[::29]] == [BASELINES, (), ()]  # the same rows are not made twice
+    assert [o.baselines for *_, o in jobs[::29]] == [policy.ROWS, (), ()]  # the same rows are not made twice
     assert [len(o.policies) for *_, o in jobs[::29]] == [2, 0, 0]
     assert metrics["planning_s_p50"] == 2.0 and metrics["planning_s_p50_at_800_rollouts"] == 10.0
     assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in ("frozen", "kinematic", "replay"))
-    assert "constant_success_strict" not in metrics, "there is no fitted prior"
-    assert found["failed"] == {"clip9": "ValueError: its object is gone"}
+    assert metrics["constant_success_strict"] is None
+    assert found["not_run"]["constant"] == "not run: there is no fitted prior"
+    assert found["failed"] == {"clip8, mining": "OSError: no space", "clip9": "ValueError: its object is gone"}
     assert [r["clip"] for r in found["clips"]["160"]] == sorted(r["clip"] for r in found["clips"]["160"])
+
+
+def test_the_rows_that_simulate_are_of_a_full_run_or_asked_for(jobs, mined):
+    """What is not run says so, and by which command it is."""
+    found = policy.run(quick=True)
+    assert {o.baselines for *_, o in jobs} == {BASELINES} and not mined
+    for name in policy.EXPENSIVE:
+        assert found["metrics"][f"{name}_success_strict_perturbed"] is None
+        assert found["not_run"][name] == f"not run; `dexhot bench policy --rows {name}`"
+    jobs.clear()
+    found = policy.run(quick=True, rows=("mpc",))
+    assert {o.baselines for *_, o in jobs} == {("mpc",)} and not mined
+    assert found["metrics"]["mpc_success_strict_perturbed"] == 0.25 and "mpc" not in found["not_run"]
+    assert "--rows kinematic" in found["not_run"]["kinematic"]
+    with pytest.raises(NotFoundError, match="row named 'magic'"):
+        policy.run(rows=("magic",))
+
+
+def test_the_demonstrations_are_mined_first_in_the_folder_of_the_miners_benchmark(jobs, mined):
+    policy.run(quick=True, rows=("playback",))
+    folder = mined_dir("test", None)
+    assert [job[1:] for job in mined] == [(folder, FULL, None, "leap_right")] * policy.QUICK_CLIPS
+    assert {o.demonstrations for *_, o in jobs} == {str(folder)}
+
+
+def test_each_row_has_its_simulation_and_those_of_another_time_are_in_another_table(jobs):
+    found = policy.run()
+    metrics, printed = found["metrics"], found["printed"]
+    assert (metrics["demonstration_seconds_cpu"], metrics["demonstration_steps"]) == (44.0, 30_000)
+    assert (metrics["mpc_tick_ms"], metrics["mpc_tick_steps"], metrics["mpc_steps"]) == (50.0, 600.0, 0.0)
+    assert metrics["planned_seconds_cpu_at_800_rollouts"] == pytest.approx((27 * 10 + 0.75) / 28)
+    without, before, per_tick = ([row[0] for row in printed[how]["rows"]] for how in policy.HOW.values())
+    assert without == ["frozen", "replay", "kinematic"] and per_tick == ["mpc"]
+    assert before == ["subsequences", *MINED, "planned"]
+    assert printed[policy.HOW["tick"]]["rows"][0][1:] == [
+        "28 x 0", "0.25 (0.25 to 0.25)", "0.00 (0.00 to 0.00)", "0.00 (0.00 to 0.00)", "not run", "0.0, 0", "50.00, 600"
+    ]  # fmt: skip
 
 
 def test_a_search_that_ended_before_its_budget_finds_the_same_with_a_larger_one():
@@ -109,7 +165,7 @@ def test_without_ppo_the_margin_says_not_run_and_at_which_budget(jobs):
     assert found["metrics"]["margin_points"] is None and found["metrics"]["margin_points_steps"] is None
     assert "not run; at 10,000,000 control steps" in found["not_run"]["margin_points"]
     assert "dexhot train baseline omnigrasp" in found["not_run"]["margin_points_over_omnigrasp"]
-    missing = ["success_panel", "margin_points", "margin_points_over_omnigrasp"]
+    missing = ["success_panel", "constant", *policy.EXPENSIVE, "margin_points", "margin_points_over_omnigrasp"]
     assert [row[0] for row in found["printed"]["not run"]["rows"]] == missing
 
 
@@ -131,7 +187,7 @@ def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monke
     assert found["metrics"]["margin_points"] == pytest.approx(100 * (0.75 - 0.25 / 7))
     assert found["metrics"]["ppo_tracking_success_strict_perturbed"] == pytest.approx(0.25 / 7)
     assert found["metrics"]["margin_points_steps"] == 480
-    assert list(found["not_run"]) == ["success_panel", "margin_points_over_omnigrasp"]
+    assert "margin_points" not in found["not_run"] and "margin_points_over_omnigrasp" in found["not_run"]
 
 
 def test_a_network_that_fits_no_clip_says_why_there_is_no_margin(jobs, monkeypatch):

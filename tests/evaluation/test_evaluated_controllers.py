@@ -218,6 +218,9 @@ def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference
     motion = MOTIONS["demonstration"](lift_reference, lift_setup, options)
     np.testing.assert_array_equal(motion.targets, actions)
     assert not motion.relative and (motion.seconds_cpu, motion.steps) == (12.0, 3400)
+    playback = MOTIONS["playback"](lift_reference, lift_setup, options)
+    np.testing.assert_array_equal(playback.targets, actions)
+    assert playback.relative and (playback.seconds_cpu, playback.steps) == (12.0, 3400)
     there = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
     actions = np.concatenate([there.q[:, :3] + 0.01, lift_reference.q[:, 3:]], axis=1)
     save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
@@ -339,12 +342,16 @@ def test_a_controller_that_is_in_some_rows_only_is_counted_there():
 
 def test_results_with_and_without_simulation_are_in_no_common_table(capsys):
     rows = [row("b", 0.2, 0.6)]
-    rows[0]["planned"]["steps"] = 100
+    rows[0]["replay"]["seconds_cpu"] = 0.0
+    rows[0]["mpc"] = rows[0]["replay"] | {"tick_steps": 600.0}
+    rows[0]["planned"]["steps"] = 0  # a mined bare replay, which took seconds to find
     evaluate_tables.show_figures(summarise(rows), "test")
-    shown = capsys.readouterr().err
-    first, second = shown.split("simulating before the start")
+    first, rest = capsys.readouterr().err.split("simulating before the start")
+    second, third = rest.split("simulating at each tick")
     assert "without simulation at run time" in first
-    assert "planned" not in first and "planned" in second
+    assert [["replay:" in part, "planned:" in part, "mpc:" in part] for part in (first, second, third)] == np.eye(
+        3, dtype=bool
+    ).tolist()
 
 
 def test_an_unknown_baseline_is_named(capsys, cache):

@@ -50,6 +50,7 @@ RESUMABLE = ("fit", "assist", "video", "camera")  # they keep what is measured, 
 OPTIONS = {  # option -> the benchmarks that have it, as an argument of their `run`
     "profile": ("mine", "physics", "dextrack", "homotopy"),
     "split": ("mine",),
+    "rows": ("policy",),
     "peers": ("mine",),
     "structured": ("mine",),
     "homotopy": ("mine",),
@@ -94,6 +95,9 @@ class Args:
     the paper's."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
+    rows: Annotated[tuple[str, ...], shown("NAME ...")] = ()
+    """policy: the rows beside planned (frozen, kinematic, replay, constant, subsequences, demonstration, playback,
+    mpc); default: all, with --quick the first four. Frozen and replay always are."""
     peers: bool = False
     """mine: plan the clips with plain CEM and MPPI too, in as many control steps; --quick always does."""
     structured: Annotated[bool, ON] = True

@@ -13,7 +13,7 @@ from dexhot.cli.arguments import shown
 from dexhot.evaluation.options import BASELINES
 from dexhot.paths import PHYSICS
 
-CONTROLLERS = ("kinematic", "replay", "constant", "planned", "subsequences", "demonstration", "mpc")
+CONTROLLERS = ("kinematic", "replay", "constant", "planned", "subsequences", "demonstration", "playback", "mpc")
 RIGS = ("real", "sim-wire", "sim")
 
 
@@ -74,12 +74,12 @@ class Args:
     """Controller: seed of the planning."""
     baselines: Annotated[tuple[str, ...], shown("NAME ...")] = BASELINES
     """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
-    frames at a time, after DGrasp), planned, demonstration (--demonstrations), mpc (plans at each tick)."""
+    frames at a time, after DGrasp), planned, demonstration, playback (--demonstrations), mpc (plans at each tick)."""
     policies: Annotated[tuple[str, ...], shown("NAME=FILE ...")] = ()
     """Controller: further rows, each a policy (.onnx) under a name of its own, as the learned baselines."""
     demonstrations: Annotated[str, shown("FOLDER")] = ""
-    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
-    as tracking results."""
+    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration, object-relative
+    as playback; rig: replayed as tracking results."""
     report: Annotated[Path | None, shown("FOLDER")] = None
     """Controller: write a page with figures, a row per clip, and film strips of the clips on which it fails most; of a
     split, without --reference."""

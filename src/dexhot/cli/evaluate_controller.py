@@ -114,10 +114,11 @@ def _rows(args: "Args") -> Evaluated:
 
 def _options(args: "Args") -> EvaluationOptions:
     from dexhot.evaluation.controllers import check_names
+    from dexhot.evaluation.options import MINED
     from dexhot.robots.robot_hand import load_hand
     from dexhot.robots.servos import profile as servo_profile
 
-    baselines = (*args.baselines, "demonstration") if args.demonstrations else args.baselines
+    baselines = (*args.baselines, *MINED) if args.demonstrations else args.baselines
     policies = named_policies(args.policies)
     check_names(args.baselines, tuple(name for name, _ in policies))
     load_hand(args.hand)

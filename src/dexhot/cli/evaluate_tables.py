@@ -42,10 +42,10 @@ def show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
 
 
 def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
-    """Two tables, so that results with and without simulation at run time are in no common column: means with 95 %
-    intervals over clips, medians of the errors, and what was simulated."""
-    for simulating, how in HOW.items():
-        chosen = {n: f for n, f in figures.items() if simulates(f) == simulating}
+    """A table for each time of simulation (HOW), so that results with and without are in no common column: means with
+    95 % intervals over clips, medians of the errors, and what was simulated."""
+    for when, how in HOW.items():
+        chosen = {n: f for n, f in figures.items() if simulates(f) == when}
         if not chosen:
             continue
         table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")

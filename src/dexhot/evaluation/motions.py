@@ -76,8 +76,8 @@ def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions
     return PlayedMotion(actions, True, spent, round(steps / len(reference.q)), steps=steps)
 
 
-def _demonstration(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
-    """The mined one of the clip, if the folder has it, with what its mining simulated."""
+def _mined(reference: Reference, options: EvaluationOptions, relative: bool) -> PlayedMotion:
+    """The mined demonstration of the clip, if the folder has it, with what its mining simulated."""
     clip = reference.name.rpartition("/")[2]
     for path in demonstration_files(options.demonstrations, clip):
         if path.is_file():
@@ -85,10 +85,10 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
             here_T_there = compose(reference.placement, inverse(mined.reference.placement))
             q, actions = (carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
             if q.shape != reference.q.shape or not np.allclose(q, reference.q, atol=1e-4):
-                return PlayedMotion(reference.q, False, absent=f"{path} is of another reference")
+                return PlayedMotion(reference.q, relative, absent=f"{path} is of another reference")
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
-            return PlayedMotion(actions, False, spent, round(steps / len(reference.q)), steps=steps)
-    return PlayedMotion(reference.q, False, absent=f"no demonstration of {clip}")
+            return PlayedMotion(actions, relative, spent, round(steps / len(reference.q)), steps=steps)
+    return PlayedMotion(reference.q, relative, absent=f"no demonstration of {clip}")
 
 
 def demonstration_files(folder: str, clip: str) -> list[Path]:
@@ -103,5 +103,6 @@ MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]
     "constant": _constant,
     "planned": _planned,
     "subsequences": _subsequences,
-    "demonstration": _demonstration,
+    "demonstration": lambda r, s, o: _mined(r, o, False),
+    "playback": lambda r, s, o: _mined(r, o, True),
 }

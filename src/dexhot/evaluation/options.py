@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BASELINES = ("frozen", "kinematic", "replay", "constant")
+MINED = ("demonstration", "playback")  # rows that play a mined demonstration of the clip
 MPC = "mpc"  # simulates per tick
 NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand", "in_hand_deg", "reference_kind", "difficulty")  # of a row
 EXPLAINED = {
@@ -14,7 +15,7 @@ EXPLAINED = {
     "feedback": "the same plan, with the feedback network on its playback",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
     "demonstration": "the mined demonstration, open loop",
-    "playback": "the same, object-relative",
+    "playback": "the same, object-relative: the miner, an upper bound",
     MPC: "sampling control with the exact state, planning in the nominal world at each tick: an upper bound",
     "policy": "the network, which reacts to the observed object",
 }
@@ -34,7 +35,7 @@ class EvaluationOptions:
     policy: str = ""  # .onnx file of the controller policy
     feedback: str = ""  # .onnx file of a network on the playback of planned: a row beside it, on the same plan
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
-    demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
+    demonstrations: str = ""  # folder of what the rows MINED play, CLIP.npz or CLIP.demonstration.npz
     panel: bool = False  # also the panel of each controller that is strict in the nominal world
     scores: bool = False  # also on disturbed references, and the clip's difficulty (table 15)
     dataset: str = "grab"

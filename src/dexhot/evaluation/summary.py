@@ -15,7 +15,11 @@ from dexhot.metrics.task_scores import hard_to_track, robustness_score
 
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 PARTS = (*HALVES, "in_hand")  # of the clips, with figures of their own
-HOW = {False: "without simulation at run time", True: "simulating before the start, or per tick"}  # by `simulates`
+HOW = {  # by `simulates`
+    "": "without simulation at run time",
+    "start": "simulating before the start",
+    "tick": "simulating at each tick",
+}
 NOT_RUN = "not run"  # in a table, in place of a figure that was not measured
 FEW = 5  # clips, of which a bootstrap says nothing
 
@@ -57,10 +61,12 @@ def summarise(
     return out
 
 
-def simulates(figures: Mapping[str, Any]) -> bool:
-    """Whether a controller simulates before its start or per tick: its figures and those of one that does not are in no
+def simulates(figures: Mapping[str, Any]) -> str:
+    """When a controller simulates, a key of HOW: its figures and those of one that does so at another time are in no
     common column."""
-    return bool(figures["steps_mean"] or figures["tick_steps_mean"])
+    if figures["tick_steps_mean"]:
+        return "tick"
+    return "start" if figures["steps_mean"] or figures["seconds_cpu_mean"] else ""
 
 
 def _nominal(values: Verdicts) -> dict[str, Any]:

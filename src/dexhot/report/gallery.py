@@ -109,10 +109,10 @@ def _strip(clip: str, name: str, row: dict[str, Any], options: EvaluationOptions
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:
-    """The successes and errors of each controller; those that simulate in a table of their own."""
+    """The successes and errors of each controller; a table for each time of simulation."""
     body = ""
-    for simulating, how in HOW.items():
-        if chosen := {name: f for name, f in figures.items() if simulates(f) == simulating}:
+    for when, how in HOW.items():
+        if chosen := {name: f for name, f in figures.items() if simulates(f) == when}:
             body += f"<h3>{escape(how.capitalize())}</h3>{_table(chosen)}"
     return body
 
