@@ -145,7 +145,7 @@ def of_row(name: str, figures: dict[str, Any] | None) -> dict[str, float | None]
     found[f"{name}_success_strict_perturbed"] = told.get("perturbed")
     found[f"{name}_success_panel"] = told.get("success_panel")
     found |= {f"{name}_{key}": told.get(f"{key}_mean") for key in SPENT}
-    return found | on_parts(told, f"{name}_")
+    return found | (on_parts(told, f"{name}_") if figures else {})
 
 
 def why_not(name: str, beside: tuple[str, ...], rows: list[dict[str, Any]]) -> str:

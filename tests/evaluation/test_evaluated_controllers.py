@@ -226,7 +226,16 @@ def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference
     save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
     off = MOTIONS["demonstration"](lift_reference, lift_setup, options).targets[:, :3] - lift_reference.q[:, :3]
     np.testing.assert_allclose(np.linalg.norm(off, axis=1), 0.01 * np.sqrt(3), atol=1e-9)
-    save(replace(mined, reference=replace(lift_reference, q=lift_reference.q + 0.01)), tmp_path / "lift-box-0")
+    save(replace(mined, reference=place(lift_reference)), tmp_path / "lift-box-0")  # the palm on the arm's path
+    assert not MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    aside = replace(lift_reference, q=lift_reference.q + np.eye(lift_reference.q.shape[1])[0] * 0.01)
+    save(replace(mined, reference=aside), tmp_path / "lift-box-0")
+    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    bent = replace(lift_reference, q=lift_reference.q + np.eye(lift_reference.q.shape[1])[-1] * 0.01)
+    save(replace(mined, reference=bent), tmp_path / "lift-box-0")
+    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    lifted = replace(lift_reference, object_pose=lift_reference.object_pose + np.eye(7)[2] * 0.01)
+    save(replace(mined, reference=lifted), tmp_path / "lift-box-0")
     assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
 
 

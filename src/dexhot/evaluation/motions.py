@@ -17,9 +17,13 @@ from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.evaluation.options import EvaluationOptions
 from dexhot.evaluation.placed_panel import carried
 from dexhot.geometry.poses import compose, inverse
+from dexhot.geometry.rotations import quat_angle
+from dexhot.metrics.tracking_errors import position_error
 from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import load_prior
 from dexhot.planning.structured import StructuredPlans
+from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.setup import Setup
 
@@ -84,11 +88,22 @@ def _mined(reference: Reference, options: EvaluationOptions, relative: bool) -> 
             mined = load(path, Demonstration)
             here_T_there = compose(reference.placement, inverse(mined.reference.placement))
             q, actions = (carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
-            if q.shape != reference.q.shape or not np.allclose(q, reference.q, atol=1e-4):
+            if not _same(reference, q, compose(here_T_there, mined.reference.object_pose)):
                 return PlayedMotion(reference.q, relative, absent=f"{path} is of another reference")
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
             return PlayedMotion(actions, relative, spent, round(steps / len(reference.q)), steps=steps)
     return PlayedMotion(reference.q, relative, absent=f"no demonstration of {clip}")
+
+
+def _same(reference: Reference, q: np.ndarray, object_pose: np.ndarray, close: float = 1e-4) -> bool:
+    """Whether hand (T, 6+n) and object (T, 7) move as the reference's do, the palm within the tolerances in which the
+    placement puts it on the arm's path."""
+    if q.shape != reference.q.shape or not np.allclose(object_pose, reference.object_pose, atol=close):
+        return False
+    palm, wanted = palm_poses(reference.base_quat, q), palm_poses(reference.base_quat, reference.q)
+    off, turned = position_error(palm, wanted).max(), quat_angle(palm[:, 3:], wanted[:, 3:]).max()
+    near = off < POSITION_TOLERANCE + close and turned < ROTATION_TOLERANCE + close
+    return bool(near and np.allclose(q[:, 6:], reference.q[:, 6:], atol=close))
 
 
 def demonstration_files(folder: str, clip: str) -> list[Path]:
