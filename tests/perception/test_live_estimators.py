@@ -16,6 +16,8 @@ from dexhot.perception import estimators
 from dexhot.perception.followed_masks import AGAIN
 from dexhot.perception.live import LiveEyes, one_of_each
 from dexhot.perception.object_track import RETRY
+from dexhot.perception.protocols import ObjectSighting
+from dexhot.perception.sightings import box_of
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
 ASSET = shape_asset(named_shape("parametric/box-50x70x100"))
@@ -25,21 +27,24 @@ NOBODY, SOMEBODY = [], [sighting()]
 
 
 class Masks(LabMasks):
-    """Notes the prompts of each start; in images of `drifted` its hand is somewhere else."""
+    """Notes the prompts of each start; in images of `drifted` its hand is somewhere else, and in those of `lost` its
+    object is nowhere."""
 
-    def __init__(self, without=(), drifted=()):
+    def __init__(self, without=(), drifted=(), lost=()):
         super().__init__(without)
-        self.starts, self.drifted = [], drifted
+        self.starts, self.drifted, self.lost = [], drifted, lost
 
     def start(self, color, prompts):
         self.starts.append(prompts)
         return super().start(color, prompts)
 
     def follow(self, color):
-        drifted = self.number in self.drifted
+        drifted, lost = self.number in self.drifted, self.number in self.lost
         labels = super().follow(color)
         if drifted:
             labels[HAND], labels[5:25, 5:25] = 0, 1
+        if lost:
+            labels[THING] = 0
         return labels
 
 
@@ -73,6 +78,47 @@ def test_nothing_is_segmented_until_something_is_marked():
     masks = Masks()
     looks(LabHands(iter([NOBODY] * 3 + [SOMEBODY])), masks, 4, None)
     assert len(masks.starts) == 1 and masks.number == 1
+
+
+def seen_object(masks, poses, count, prompt=CLICK, hands=None):
+    """Where the posed object is in the image, and what is seen of it in each of `count` images."""
+    eyes = LiveEyes(CAMERA, ASSET, hands, ("right",), prompt=prompt, poses=poses, segmenter=masks)
+    seen = [eyes.look(COLOR, DEPTH, k / 30, guesses=[matrix_to_pose(POSE)]) for k in range(count)]
+    posed = eyes.track.mask(POSE, DEPTH * 1e-3, np.zeros(DEPTH.shape, bool))
+    return box_of(posed), posed, seen
+
+
+def test_an_object_that_the_segmenter_lost_is_marked_again_where_its_pose_is():
+    masks = Masks(lost=range(1, AGAIN + 1))
+    box, posed, seen = seen_object(masks, LabPoses(), AGAIN + 2)
+    first, again = masks.starts
+    assert first[2].tolist() == CLICK.tolist() and again.keys() == {2} and again[2].tolist() == box.tolist()
+    assert (seen[1].labels == 2)[posed].all(), "until then, where its pose is"
+    assert (seen[AGAIN].labels == 2)[THING].all(), "in the image of the start already"
+
+
+def test_an_unsure_pose_marks_nothing():
+    masks = Masks(lost=range(1, 3 * AGAIN))
+    seen_object(masks, LabPoses([0.9, *[0.5] * 3 * AGAIN]), 2 * AGAIN)
+    assert len(masks.starts) == 1
+
+
+def test_an_object_that_nobody_marked_is_marked_by_its_pose_with_the_hand_that_is_followed():
+    masks = Masks()
+    box, _, _ = seen_object(masks, LabPoses(), AGAIN + 2, None, LabHands())
+    hand, both = masks.starts
+    assert hand.keys() == {1} and both.keys() == {1, 2} and both[2].tolist() == box.tolist()
+    assert both[1].tolist() == [250, 190, 349, 269], "where its mask is"
+
+
+def test_a_mask_that_has_left_the_posed_object_is_marked_anew():
+    masks = Masks()
+    far = np.eye(4)
+    far[:3, 3] = -0.2, -0.1, 0.7
+    poses = LabPoses()
+    poses._next = lambda: ObjectSighting(far if len(poses.calls) > 3 else POSE, 0.9, 1.0)
+    seen_object(masks, poses, AGAIN + 2)
+    assert len(masks.starts) == 2 and masks.starts[1][2][2] < THING[1].start
 
 
 def test_an_estimators_object_is_registered_followed_lost_and_registered_anew():

@@ -34,15 +34,15 @@ class PromptedMasks:
         if self.started:
             labels = self.segmenter.follow(color)
         else:
-            marked = {hand.side: _box_inside(hand.pixels, color) for hand in hands} | self.prompts
+            marked = {hand.side: box_inside(hand.pixels, color) for hand in hands} | self.prompts
             self.names, self.started = tuple(marked), True
             labels = self.segmenter.start(color, {LABELS[name]: where for name, where in marked.items()})
         return _by_name(labels, color, self.names)
 
 
 class LiveMasks:
-    """A segmenter before a live camera, where hands come and go: it is started anew, at most every AGAIN images, with
-    boxes of all that is known, when a hand is seen where it follows none."""
+    """A segmenter before a live camera, where hands and object come and go: it is started anew, at most every AGAIN
+    images, with boxes of all that is known, when a hand or the object is seen where it follows none."""
 
     def __init__(self, segmenter: Segmenter, prompts: Prompts):
         """`prompts`: of the first image alone."""
@@ -56,12 +56,11 @@ class LiveMasks:
         return _seen(_by_name(self.segmenter.follow(color), color, self.names)) if self.names else {}
 
     def mark(
-        self, color: np.ndarray, masks: Mapping[str, np.ndarray], hands: Sequence[HandSighting]
+        self, color: np.ndarray, masks: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]
     ) -> Mapping[str, np.ndarray]:
-        """`masks` as followed in this image, or those of a new start with the `hands` seen in it."""
+        """`masks` as followed in this image, or those of a new start with what is `seen` in it: its boxes (4,) px."""
         known = {name: box_of(mask) for name, mask in masks.items()}
-        seen = {hand.side: _box_inside(hand.pixels, color) for hand in hands}
-        new = {side: box for side, box in seen.items() if side not in known or not overlaps(known[side][None], box)[0]}
+        new = {name: box for name, box in seen.items() if name not in known or not overlaps(known[name][None], box)[0]}
         new |= self.prompts
         if not new or self.left > 0:
             return masks
@@ -98,7 +97,7 @@ def _seen(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def _box_inside(pixels: np.ndarray, color: np.ndarray) -> np.ndarray:
+def box_inside(pixels: np.ndarray, color: np.ndarray) -> np.ndarray:
     """(4,) px around keypoints, as far as it is in the image."""
     height, width = color.shape[:2]
     found: np.ndarray = np.clip(box_around(pixels), 0, [width - 1, height - 1] * 2)

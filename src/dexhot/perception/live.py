@@ -1,6 +1,7 @@
 """A known object in the images of a live camera: as in a recording (perceive.py), and with what the robot knows.
 
-A lab's estimators take the place of the embedded ones as there; the segmenter also takes up hands that come later.
+A lab's estimators take the place of the embedded ones as there; the segmenter also takes up hands that come later,
+and an object that it has lost, or that nobody marked, once its pose is known.
 
 A robot knows where the table is, where the object should stand at the start, and where its own hand has carried it
 since it was last seen. Each is a guess that costs one alignment; a search over all rotations costs 100 times as much.
@@ -20,7 +21,7 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
 from dexhot.perception.box_tracks import FITS, overlaps
 from dexhot.perception.estimated_track import EstimatedTrack
-from dexhot.perception.followed_masks import LiveMasks
+from dexhot.perception.followed_masks import LiveMasks, box_inside
 from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, asset_model, noise_at, points_in
 from dexhot.perception.object_track import ALIKE, RETRY, ObjectTrack
@@ -213,6 +214,8 @@ class LiveEyes:
             self.sighting = seen.sighting
             seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
+                if color is not None and self.masks is not None and seen.confidence >= SURE:
+                    thing = self._marked(color, masks, self.track.seen(seen.sighting.pose, z, hidden, color))
                 if thing is None:
                     thing = self.track.seen(seen.sighting.pose, z, hidden, color)
                 points = points_in(self.camera, z, thing, POINTS)
@@ -230,8 +233,15 @@ class LiveEyes:
             self.hands.boxes = {name: box_of(mask) for name, mask in masks.items() if name in self.sides}
         hands = self.hands(color) if self.hands is not None else []
         if self.masks is not None:
-            masks = self.masks.mark(color, masks, [hand for hand in hands if hand.side in self.sides])
+            seen = {hand.side: box_inside(hand.pixels, color) for hand in hands if hand.side in self.sides}
+            masks = self.masks.mark(color, masks, seen)
         return hands, masks
+
+    def _marked(self, color: np.ndarray, masks: Mapping[str, np.ndarray], posed: np.ndarray) -> np.ndarray | None:
+        """The segmenter's mask of the object, which is marked where its pose is seen, `posed` (H, W) bool, and the
+        segmenter follows nothing."""
+        assert self.masks is not None
+        return self.masks.mark(color, masks, {"object": box_of(posed)} if posed.any() else {}).get("object")
 
 
 def one_of_each(hands: Sequence[HandSighting], last: dict[str, np.ndarray]) -> dict[str, HandSighting]:
