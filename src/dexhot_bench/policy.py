@@ -20,7 +20,7 @@ from dexhot.evaluation.clips import clips_named
 from dexhot.evaluation.controllers import evaluate_clip
 from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.evaluation.options import BASELINES, MINED, MPC, EvaluationOptions
-from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates, summarise
+from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates, spanned, summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
@@ -166,18 +166,13 @@ def row_tables(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
             if simulates(f) == when:
                 spent = f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:,.0f}"
                 tick = f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
-                told = [spanned(f, key) for key in ("perturbed", "over_replay", "success_strict", "success_panel")]
+                told = [
+                    spanned(f, key) or NOT_RUN
+                    for key in ("perturbed", "over_replay", "success_strict", "success_panel")
+                ]
                 rows.append([name, f"{f['n']} x {f.get('envs', 0)}", *told, spent, tick])
         made |= {how: {"columns": columns, "rows": rows}} if rows else {}
     return made
-
-
-def spanned(figures: dict[str, Any], name: str) -> str:
-    """A figure with its interval, or that it was not run."""
-    if figures.get(name) is None:
-        return NOT_RUN
-    low, high = figures[f"{name}_interval"]
-    return f"{figures[name]:.2f} ({low:.2f} to {high:.2f})"
 
 
 def on_parts(figures: dict[str, Any], who: str = "", suffix: str = "") -> dict[str, float | None]:

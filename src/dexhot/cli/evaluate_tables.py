@@ -7,7 +7,7 @@ from rich.table import Table
 from dexhot.cli.output import console
 from dexhot.evaluation.options import EXPLAINED
 from dexhot.evaluation.panel import NEEDED
-from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates
+from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates, spanned
 from dexhot.metrics.judge import judge
 from dexhot.retargeting.retarget import reference_kind
 
@@ -52,18 +52,16 @@ def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         some = chosen.values()
         lines: dict[str, Any] = {"clips x worlds": lambda f: f"{f['n']} x {f.get('envs', 0)}"}
         for name, words in STRICT.items():
-            lines[words] = lambda f, n=name: _spanned(f, n) or NOT_RUN
+            lines[words] = lambda f, n=name: spanned(f, n) or NOT_RUN
             for part in (part for part in PARTS if any(f"{name}_{part}" in f for f in some)):
                 lines[f"{words}, {part.replace('_', ' ')}"] = lambda f, n=name, p=part: _on_part(f, n, p)
-        lines["10 cm, 20°"] = lambda f: _spanned(f, "success_10cm_20deg")
-        lines["10 cm, 40°"] = lambda f: _spanned(f, "success_10cm_40deg")
+        lines["10 cm, 20°"] = lambda f: spanned(f, "success_10cm_20deg")
+        lines["10 cm, 40°"] = lambda f: spanned(f, "success_10cm_40deg")
         if any("n_placed" in f for f in chosen.values()):
             lines["strict on the arm, of those placed"] = lambda f: _of(f, "arm_strict", "n_placed")
             lines["  of those strict on the hand"] = lambda f: _of(f, "arm_strict_of_strict", "n_placed_strict")
         for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "contact", "penetration_mm"):
-            lines[f"{name}: median; mean"] = lambda f, n=name: (
-                f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
-            )
+            lines[f"{name}: median; mean"] = lambda f, n=name: f"{f.get(f'{n}_p50', 0.0):.3g}; {spanned(f, n, '_mean')}"
         for name, words in SCORES.items():
             if any(name in f for f in some):
                 lines[words] = lambda f, n=name: f"{f[n]:.3g}" if n in f else ""
@@ -77,23 +75,11 @@ def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             console.print(f"  {name}: {EXPLAINED.get(name, EXPLAINED['policy'])}", highlight=False)
 
 
-def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
-    """A mean, with its interval where it has one; empty where there is none."""
-    if figures.get(name + mean) is None:
-        return ""
-    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
-    text = f"{figures[name + mean]:.{digits}f}"
-    if f"{name}_interval" not in figures:
-        return text
-    low, high = figures[f"{name}_interval"]
-    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 def _on_part(figures: dict[str, Any], name: str, part: str) -> str:
     """A mean on a part of the clips, and of how many; empty where the controller has none of them."""
     if f"n_{part}" not in figures:
         return ""
-    shown = _spanned(figures, f"{name}_{part}")
+    shown = spanned(figures, f"{name}_{part}")
     return f"{shown} of {figures[f'n_{part}']}" if shown else NOT_RUN
 
 

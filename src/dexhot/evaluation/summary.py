@@ -61,6 +61,18 @@ def summarise(
     return out
 
 
+def spanned(figures: Mapping[str, Any], name: str, mean: str = "") -> str:
+    """A mean, with its interval where it has one; empty where there is none."""
+    if figures.get(name + mean) is None:
+        return ""
+    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
+    text = f"{figures[name + mean]:.{digits}f}"
+    if f"{name}_interval" not in figures:
+        return text
+    low, high = figures[f"{name}_interval"]
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def simulates(figures: Mapping[str, Any]) -> str:
     """When a controller simulates, a key of HOW: its figures and those of one that does so at another time are in no
     common column."""

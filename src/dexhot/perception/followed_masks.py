@@ -50,6 +50,11 @@ class LiveMasks:
         self.names: tuple[str, ...] = ()  # of what it follows
         self.left = 0  # images before it may be started
 
+    @property
+    def ready(self) -> bool:
+        """Whether it may be started anew in this image."""
+        return self.left <= 0
+
     def follow(self, color: np.ndarray) -> dict[str, np.ndarray]:
         """(H, W) bool by name, of the next image: what it follows and sees. Raises DexhotError as PromptedMasks."""
         self.left -= 1
@@ -62,7 +67,7 @@ class LiveMasks:
         known = {name: box_of(mask) for name, mask in masks.items()}
         new = {name: box for name, box in seen.items() if name not in known or not overlaps(known[name][None], box)[0]}
         new |= self.prompts
-        if not new or self.left > 0:
+        if not new or not self.ready:
             return masks
         where = known | new
         self.names, self.left, self.prompts = tuple(where), AGAIN, {}

@@ -214,10 +214,7 @@ class LiveEyes:
             self.sighting = seen.sighting
             seen.ambiguous, seen.prompt_note = self.track.ambiguous, self.track.prompt_note
             if seen.sighting is not None:
-                if color is not None and self.masks is not None and seen.confidence >= SURE:
-                    thing = self._marked(color, masks, self.track.seen(seen.sighting.pose, z, hidden, color))
-                if thing is None:
-                    thing = self.track.seen(seen.sighting.pose, z, hidden, color)
+                thing = self._object_mask(color, masks, seen, z, hidden)
                 points = points_in(self.camera, z, thing, POINTS)
                 seen.covariance = pose_covariance(self.track.model, seen.sighting.pose, points)
         if thing is not None:
@@ -237,11 +234,26 @@ class LiveEyes:
             masks = self.masks.mark(color, masks, seen)
         return hands, masks
 
-    def _marked(self, color: np.ndarray, masks: Mapping[str, np.ndarray], posed: np.ndarray) -> np.ndarray | None:
-        """The segmenter's mask of the object, which is marked where its pose is seen, `posed` (H, W) bool, and the
-        segmenter follows nothing."""
-        assert self.masks is not None
-        return self.masks.mark(color, masks, {"object": box_of(posed)} if posed.any() else {}).get("object")
+    def _object_mask(
+        self,
+        color: np.ndarray | None,
+        masks: Mapping[str, np.ndarray],
+        seen: LiveImage,
+        z: np.ndarray,
+        hidden: np.ndarray,
+    ) -> np.ndarray:
+        """(H, W) bool, the segmenter's, which a sure pose marks anew where it does not follow the object; without one,
+        what is seen at its pose."""
+        assert self.track is not None and seen.sighting is not None
+        thing = masks.get("object")
+        marks = self.masks is not None and self.masks.ready and color is not None and seen.confidence >= SURE
+        if thing is not None and not marks:
+            return thing
+        posed = self.track.seen(seen.sighting.pose, z, hidden, color)
+        if marks and posed.any():
+            assert self.masks is not None and color is not None
+            thing = self.masks.mark(color, masks, {"object": box_of(posed)}).get("object")
+        return posed if thing is None else thing
 
 
 def one_of_each(hands: Sequence[HandSighting], last: dict[str, np.ndarray]) -> dict[str, HandSighting]:

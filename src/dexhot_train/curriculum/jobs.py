@@ -1,9 +1,10 @@
 """Jobs of the curriculum: in this process, in a pool, or on Ray."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import in_turn, run_jobs, succeeded
 
 
 def results_of(
@@ -12,10 +13,6 @@ def results_of(
     """(job, result) as they come; one worker is this process. Raises what a job raises; and KilledError for a
     worker that was killed, which is no verdict on its job."""
     if workers == 1 and executor == "process":
-        for job in jobs:
-            yield job, function(job)
-        return
-    for job, result in run_jobs(function, jobs, workers, executor):
-        if isinstance(result, Exception):
-            raise result
-        yield job, result
+        yield from in_turn(function, jobs)
+    else:
+        yield from succeeded(partial(run_jobs, workers=workers, executor=executor), function, jobs)

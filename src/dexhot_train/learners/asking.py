@@ -25,7 +25,7 @@ from dexhot_train.learners.lessons import (
     relative,
     timed,
 )
-from dexhot_train.mining.executor import Run
+from dexhot_train.mining.executor import Run, succeeded
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,7 @@ def answered(
     jobs = [(lesson, card, teacher, round_, k, seed, acted.states[k]) for k in range(o.worlds) if not acted.diverged[k]]
     if not jobs:
         raise DexhotError(f"{lesson.reference.name}: the simulation diverged in all {o.worlds} worlds; nothing to ask.")
-    answers = {}
-    for job, result in run(asked, jobs):
-        if isinstance(result, Exception):
-            raise result
-        answers[job[4]] = result
+    answers = {job[4]: result for job, result in succeeded(run, asked, jobs)}
     seen, wanted, spent, improved = [], [], Spent(0), []
     for k, (labels, frames, steps, better, seconds) in sorted(answers.items()):
         seen.append(acted.observations[k][frames])

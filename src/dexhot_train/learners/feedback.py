@@ -28,7 +28,7 @@ from dexhot_train.learners.asking import AskingLesson, answered
 from dexhot_train.learners.generalist import Generalist, GeneralistOptions, card_for, parted
 from dexhot_train.learners.imitation import clone
 from dexhot_train.learners.lessons import Spent, cached, held_out, teacher_survives
-from dexhot_train.mining.executor import Run
+from dexhot_train.mining.executor import Run, succeeded
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 from dexhot_train.terms import carried_terms, sources
 
@@ -118,11 +118,7 @@ def _with_plans(
         if not isinstance(item, Reference | Demonstration):
             raise FileFormatError(f"{path} holds {a(type(item))}; give References or Demonstrations.")
     jobs = [(_lesson(item, o, folder), o.rollouts) for item in items if isinstance(item, Reference)]
-    plans = {}
-    for (lesson, _), result in run(planned_targets, jobs):
-        if isinstance(result, Exception):
-            raise result
-        plans[lesson.reference.name] = result
+    plans = {lesson.reference.name: result for (lesson, _), result in succeeded(run, planned_targets, jobs)}
     found, spent, limit = [], Spent(0), PlannedOptions().planning_limit
     for item in items:
         if isinstance(item, Demonstration):

@@ -188,9 +188,14 @@ def cached(lesson: Lesson, name: str, make: Callable[[], tuple[Any, ...]]) -> tu
     if path.is_file():
         return kept_step(path)
     made = make()
+    keep_step(path, made)
+    return made
+
+
+def keep_step(path: Path, made: tuple[Any, ...]) -> None:
+    """Leave what a step made in its file."""
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, *made)
-    return made
 
 
 def kept_step(path: Path) -> tuple[Any, ...]:

@@ -45,7 +45,7 @@ from dexhot_train.learners.lessons import (
     teacher_survives,
     timed,
 )
-from dexhot_train.mining.executor import Run
+from dexhot_train.mining.executor import Run, succeeded
 from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 
@@ -168,11 +168,7 @@ def _teacher(lesson: SpecialistLesson, run: Run, report: Callable[[str], None]) 
     good enough; and the control steps simulated."""
     o, setup = lesson.options, lesson.setup
     jobs = [(lesson, o.seed + k) for k in range(o.searches)]
-    found = {}
-    for (_, seed), result in run(searched_plan, jobs):
-        if isinstance(result, Exception):
-            raise result
-        found[seed] = result
+    found = {seed: result for (_, seed), result in succeeded(run, searched_plan, jobs)}
     kept = [plan for _, (plan, survived, _, _) in sorted(found.items()) if survived >= o.keep]
     spent = Spent(sum(int(f[2]) for f in found.values()), sum(f[3] for f in found.values()))
     if not kept:

@@ -40,6 +40,21 @@ def succeeded(run: Run, function: Callable[[Any], Any], jobs: Iterable[Any]) -> 
         yield job, result
 
 
+def finish(
+    run: Run,
+    function: Callable[[Any], Any],
+    jobs: Iterable[Any],
+    report: Callable[[str], None],
+    done: str,
+    every: int = 20,
+) -> None:
+    """Run jobs that must all succeed and leave their results in files; says how many "are `done`" now and then."""
+    waiting = list(jobs)
+    for k, _ in enumerate(succeeded(run, function, waiting), 1):
+        if k % every == 0:
+            report(f"{k} of {len(waiting)} are {done}")
+
+
 def in_turn(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """(job, result), one after the other in this process: for work that is one of many jobs itself."""
     for job in jobs:

@@ -28,10 +28,10 @@ from dexhot_train.learners.generalist import card_for
 from dexhot_train.mining.executor import Run, succeeded
 from dexhot_train.scaling.cloning import cloned, cloning, network_file
 from dexhot_train.scaling.figures import written
-from dexhot_train.scaling.frames import Shown, ask_all, labels_of, show_all
+from dexhot_train.scaling.frames import Shown, ask_all, demonstrations_of, show_all
 from dexhot_train.scaling.judging import HELD_OUT, TEST, grab_test_clips, judge
 from dexhot_train.scaling.options import ScalingOptions, SetOfDemonstrations
-from dexhot_train.scaling.subsets import ASKED, LABELS, MEANS, MIXED, Drawn, draw
+from dexhot_train.scaling.subsets import ASKED, LABELS, MEANS, MIXED, Drawn, draw, how_of
 
 DRAWN = "drawn.json"
 
@@ -61,10 +61,10 @@ def run_scaling(
         raise DexhotError(
             "the set is too small for any of the counts; make more demonstrations, or give other --counts."
         )
-    shown = labels_of(source, subsets, options, folder, run, report)
+    shown = demonstrations_of(source, subsets, options, folder, run, report)
     card = card_for([load(source.folder / f"{name}.npz", Demonstration) for name in drawn.orders[MIXED]])
     show_all(shown, card, options, folder, run, report)
-    asked = {name: f"{MEANS}-{len(shown[name])}" for name in subsets if name.startswith(ASKED)}
+    asked = {name: f"{MEANS}-{len(shown[name])}" for name in subsets if how_of(name) == ASKED}
     _clone([name for name in subsets if name not in asked], shown, card, options, folder, run, command, report)
     for name, averaged in asked.items():
         ask_all(name, shown[name], network_file(folder, averaged), options, folder, run, report)

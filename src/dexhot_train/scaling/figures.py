@@ -17,7 +17,7 @@ from dexhot_train.curriculum.data_engine import EngineOptions
 from dexhot_train.curriculum.ledger import figures
 from dexhot_train.scaling.judging import HELD_OUT, REPLAY, TEST, Judging, grab_test_clips
 from dexhot_train.scaling.options import ScalingOptions, SetOfDemonstrations
-from dexhot_train.scaling.subsets import COUNTINGS, LABELS, MIXED, Drawn
+from dexhot_train.scaling.subsets import COUNTINGS, LABELS, MIXED, Drawn, how_of
 
 CURVE = "curve.json"
 
@@ -31,7 +31,7 @@ def written(
     told["set"] = {"name": source.folder.name, "drawn_from": len(drawn.orders[MIXED]), **figures(source.rows)}
     found: list[dict[str, Any]] = []
     for path in sorted((folder / "networks").glob("*.json")):
-        how, _, count = path.stem.rpartition("-")
+        how, count = how_of(path.stem), path.stem.rpartition("-")[2]
         card = load(path, PolicyCard)
         facts = {n: v for n, v in card.provenance.items() if n not in ("command", "options", "versions")}
         found.append({"row": path.stem, "how": how, "count": int(count), **facts})

@@ -3,25 +3,25 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from dexhot.control.policy import OnnxNetwork
-from dexhot.data.files import load, replacing, save
+from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, PolicyCard
 from dexhot_train.curriculum.data_engine import Attempt, labelled
 from dexhot_train.curriculum.ledger import MADE
 from dexhot_train.curriculum.variations import Variation
 from dexhot_train.learners.generalist import GeneralistOptions, Question, asked_frames, frames_name, shown_frames
-from dexhot_train.mining.executor import Run, succeeded
+from dexhot_train.learners.lessons import keep_step
+from dexhot_train.mining.executor import Run, finish
 from dexhot_train.scaling.options import ScalingOptions, SetOfDemonstrations
-from dexhot_train.scaling.subsets import ASKED, AT_ONCE, MEANS
+from dexhot_train.scaling.subsets import ASKED, AT_ONCE, MEANS, how_of
 
 Shown = Mapping[str, Sequence[Demonstration]]  # row -> what its network is shown
 
 
-def labels_of(
+def demonstrations_of(
     source: SetOfDemonstrations,
     subsets: Mapping[str, Sequence[str]],
     o: ScalingOptions,
@@ -39,29 +39,23 @@ def labels_of(
             wanted[path] = Attempt(variation, kinds[kind], source.folder)
     if wanted:
         report(f"{len(wanted)} attempts are made again, for their labels")
-    for k, _ in enumerate(succeeded(run, relabelled, [(attempt, path) for path, attempt in wanted.items()]), 1):
-        if k % 20 == 0:
-            report(f"{k} of {len(wanted)} are made")
+    finish(run, relabelled, [(attempt, path) for path, attempt in wanted.items()], report, "made")
 
-    def label(row: str, name: str) -> Demonstration:
-        kind = _kind(row, of_set[name]["verdict"])
+    @cache  # rows share most of them
+    def label(kind: str, name: str) -> Demonstration:
         made = load(folder / kind / f"{name}.npz", Demonstration) if kind else None
         if made and (kind != MEANS or made.provenance["verdict"] == MADE):
             return made
-        return load(source.folder / f"{name}.npz", Demonstration)
+        return label("", name) if kind else load(source.folder / f"{name}.npz", Demonstration)
 
-    return {row: [label(row, name) for name in names] for row, names in subsets.items()}
+    return {row: [label(_kind(row, of_set[n]["verdict"]), n) for n in names] for row, names in subsets.items()}
 
 
 def _kind(row: str, verdict: str) -> str:
     """Folder of an attempt that is made again for a row; empty for the set's own."""
-    if _how(row) in (MEANS, ASKED):
+    if how_of(row) in (MEANS, ASKED):
         return MEANS
     return "" if verdict == MADE else "failed"
-
-
-def _how(row: str) -> str:
-    return row.rpartition("-")[0]
 
 
 def relabelled(job: tuple[Attempt, Path]) -> None:
@@ -80,12 +74,10 @@ def show_all(
         for d in demonstrations:
             path = frames_file(folder, row, d)
             if not path.is_file():
-                taught = GeneralistOptions(o.seed, o.worlds, failures=_how(row) == AT_ONCE, fit=o.fit)
+                taught = GeneralistOptions(o.seed, o.worlds, failures=how_of(row) == AT_ONCE, fit=o.fit)
                 jobs[path] = d, card, taught, path.parent
     report(f"{len(jobs)} demonstrations to show")
-    for k, _ in enumerate(succeeded(run, show, list(jobs.values())), 1):
-        if k % 50 == 0:
-            report(f"{k} of {len(jobs)} are shown")
+    finish(run, show, jobs.values(), report, "shown", every=50)
 
 
 def show(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> None:
@@ -118,28 +110,24 @@ def ask_all(
         if not (path := answers_file(folder, row, d)).is_file():
             jobs.append(Asking(d, options, network, path))
     report(f"{row}: {len(jobs)} demonstrations to ask about")
-    for k, _ in enumerate(succeeded(run, ask, jobs), 1):
-        if k % 10 == 0:
-            report(f"{k} of {len(jobs)} are asked about")
+    finish(run, ask, jobs, report, "asked about", every=10)
 
 
 def ask(job: Asking) -> None:
     """Save `asked_frames`."""
     actor = OnnxNetwork(job.network)
-    told = asked_frames(Question(job.demonstration, actor.card, job.options, Path(), actor, 1))
-    with replacing(job.out) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, *told)
+    keep_step(job.out, asked_frames(Question(job.demonstration, actor.card, job.options, Path(), actor, 1)))
 
 
 def frames_files(folder: Path, row: str, demonstration: Demonstration) -> list[Path]:
     """All that a row's network is shown of a demonstration."""
-    answers = [answers_file(folder, row, demonstration)] if _how(row) == ASKED else []
+    answers = [answers_file(folder, row, demonstration)] if how_of(row) == ASKED else []
     return [frames_file(folder, row, demonstration), *answers]
 
 
 def frames_file(folder: Path, row: str, demonstration: Demonstration) -> Path:
     """Where the frames of a demonstration are."""
-    kind = {AT_ONCE: "shown-at-once", MEANS: "shown-averaged", ASKED: "shown-averaged"}.get(_how(row), "shown")
+    kind = {AT_ONCE: "shown-at-once", MEANS: "shown-averaged", ASKED: "shown-averaged"}.get(how_of(row), "shown")
     return folder / kind / f"{frames_name(demonstration)}.npz"
 
 

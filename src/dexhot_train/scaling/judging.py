@@ -17,7 +17,7 @@ from dexhot.evaluation.verdicts import judge_motion, judge_policy
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import load_setup
 from dexhot_train.curriculum.data_engine import EngineOptions
-from dexhot_train.mining.executor import Run, succeeded
+from dexhot_train.mining.executor import Run, finish
 from dexhot_train.scaling.cloning import network_file
 from dexhot_train.scaling.options import ScalingOptions
 
@@ -61,9 +61,7 @@ def judge(
     jobs = [Judging(row, split, clip, made_for, o.trials, folder) for clip in clips for row in (REPLAY, *rows)]
     jobs = [job for job in jobs if not job.out.is_file()]
     report(f"{split}: {len(jobs)} of {len(clips) * (1 + len(rows))} verdicts are missing")
-    for k, _ in enumerate(succeeded(run, judged, jobs), 1):
-        if k % 20 == 0:
-            report(f"{split}: {k} of {len(jobs)} are judged")
+    finish(run, judged, jobs, lambda said: report(f"{split}: {said}"), "judged")
 
 
 def judged(job: Judging) -> None:

@@ -31,6 +31,11 @@ LABELS = {
 }
 
 
+def how_of(row: str) -> str:
+    """Counting or labels of a row, such as "plans" of "plans-64"."""
+    return row.rpartition("-")[0]
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What is held out, and the orders; labels that are made anew have the order of those that they are made of."""
