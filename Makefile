@@ -62,6 +62,8 @@ $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.
 	@# torch's own index has the CPU build, 0.2 GB; PyPI's brings 4 GB of CUDA, unless the machine keeps another
 	$(BIN)/python -m pip install -q --timeout 20 --retries 0 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 2>/dev/null || true
 	$(BIN)/python -m pip install -q $(if $(ROS_DISTRO),-c config/constraints-jazzy.txt,-c config/constraints.txt) -e '.[$(EXTRAS)]'
+	@# whose own limits (torch before 2.11) would bring an older torch and CUDA; the tests read with what is here
+	$(BIN)/python -m pip install -q --no-deps -c config/constraints.txt lerobot torchvision
 	@touch $@
 
 clean:

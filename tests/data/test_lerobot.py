@@ -1,5 +1,6 @@
-"""The LeRobot dataset: what its rows hold, and that lerobot reads it where it is installed."""
+"""The LeRobot dataset: what its rows hold, and that lerobot reads it."""
 
+import importlib
 import json
 import sys
 
@@ -12,6 +13,7 @@ from dexhot.data.lerobot import export_lerobot
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.paths import share_dir
+from dexhot.perception.adapters.sam2 import torchvision_importable
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -65,8 +67,10 @@ def test_episodes_name_their_rows_and_tasks_are_pandas_index(dataset, shipped):
 
 
 def test_lerobots_own_reader_loads_it(dataset, shipped):
-    """lerobot 0.4.4 asks for an older torch than the one that training has; where both are here, it must read this."""
-    reader = pytest.importorskip("lerobot.datasets.lerobot_dataset")
+    """lerobot 0.4.4 asks for an older torch than the one that training has; it reads with that too."""
+    pytest.importorskip("lerobot")
+    torchvision_importable()  # its reader imports that, for images, of which there are none here
+    reader = importlib.import_module("lerobot.datasets.lerobot_dataset")
     read = reader.LeRobotDataset("local/test", root=dataset, delta_timestamps={"action": [0, 1 / 60]})
     assert len(read) == 2 * len(shipped.actions) and read.num_episodes == 2
     np.testing.assert_allclose(read[3]["action"], shipped.actions[3:5], atol=1e-6)

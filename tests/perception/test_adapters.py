@@ -145,8 +145,7 @@ def tiny_streaming(kind):
 @pytest.mark.parametrize("kind", ["sam2", "edgetam"])
 def test_transformers_networks_are_loaded_and_follow_two_prompts(kind):
     """The real classes with random weights (EdgeTAM's with SAM 2's backbone, whose own needs timm); needs transformers
-    5.23 and torchvision, which no extra of ours has (130 MB): run by hand with transformers 5.24 and torchvision 0.29
-    beside torch 2.13+cpu."""
+    5.23 and torchvision, which no extra for users has (150 MB)."""
     tiny_streaming(kind)
     follower = load_streaming(kind)
     images = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), np.uint8)
