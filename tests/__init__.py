@@ -1,0 +1,1 @@
+"""A package: without it `import tests` finds that of draccus, which lerobot needs and which installs its own."""
