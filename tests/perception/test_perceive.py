@@ -400,6 +400,17 @@ def test_a_keypoint_beside_the_hands_mask_is_doubted():
     assert found[0] == 0.95 and found[20] < 0.3 and in_space(CAMERA, depth, hand)[20, 5] == 0.95
 
 
+def test_an_object_is_drawn_anew_where_its_pose_has_changed():
+    drawn, pose = ModelMask(CAMERA, BOX.vertices, BOX.faces), np.eye(4)
+    nothing, pose[2, 3] = np.zeros((CAMERA.height, CAMERA.width)), 0.6
+    before = drawn(pose, nothing, nothing.astype(bool))
+    pose[0, 3] = 0.1
+    after = drawn(pose, nothing, nothing.astype(bool))
+    right = 0.1 * CAMERA.fx / 0.6  # and a little: its side comes into view
+    assert np.nonzero(after)[1].mean() - np.nonzero(before)[1].mean() == pytest.approx(right, rel=0.05)
+    assert (drawn(pose, np.full_like(nothing, 0.3), nothing.astype(bool)) == 0).all()  # something is before it now
+
+
 def test_a_prompt_outside_of_the_image():
     with pytest.raises(DexhotError, match="not inside the image of 640x480"):
         prompted(np.ones((480, 640), np.float32), np.array([700.0, 10.0]))

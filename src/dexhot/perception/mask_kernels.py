@@ -71,37 +71,92 @@ def grow(seeds: np.ndarray, free: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def fill_holes(mask: np.ndarray) -> None:
-    """Mark what is enclosed by the mask."""
+def marked(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
+    """First and past-the-last row and column of what a mask marks with so many pixels around it; zeros where nothing
+    is."""
     height, width = mask.shape
-    border, outside = np.zeros((height, width), np.bool_), np.zeros((height, width), np.bool_)
-    for j in range(height):
-        border[j, 0], border[j, width - 1] = not mask[j, 0], not mask[j, width - 1]
-    for i in range(width):
-        border[0, i], border[height - 1, i] = not mask[0, i], not mask[height - 1, i]
-    grow(border, ~mask, outside)
+    top, bottom, left, right = height, -1, width, -1
     for j in range(height):
         for i in range(width):
-            mask[j, i] = not outside[j, i]
+            if mask[j, i]:
+                top, bottom, left, right = min(top, j), j, min(left, i), max(right, i)
+    if bottom < 0:
+        return 0, 0, 0, 0
+    return max(top - margin, 0), min(bottom + margin + 1, height), max(left - margin, 0), min(right + margin + 1, width)
+
+
+@njit(cache=True, nogil=True)
+def fill_holes(mask: np.ndarray) -> None:
+    """Mark what is enclosed by the mask."""
+    top, bottom, left, right = marked(mask, 1)
+    if bottom == 0:
+        return
+    part = mask[top:bottom, left:right]  # around it is the outside alone
+    height, width = part.shape
+    border, outside = np.zeros((height, width), np.bool_), np.zeros((height, width), np.bool_)
+    for j in range(height):
+        border[j, 0], border[j, width - 1] = not part[j, 0], not part[j, width - 1]
+    for i in range(width):
+        border[0, i], border[height - 1, i] = not part[0, i], not part[height - 1, i]
+    grow(border, ~part, outside)
+    for j in range(height):
+        for i in range(width):
+            part[j, i] = not outside[j, i]
 
 
 @njit(cache=True, nogil=True)
 def dilate(mask: np.ndarray, times: int, value: bool) -> np.ndarray:
     """A mask grown by `times` pixels; shrunk where `value` is False (outside of the image nothing is marked)."""
-    height, width = mask.shape
+    top, bottom, left, right = marked(mask, times)
+    whole = mask.copy()
+    if bottom == 0:
+        return whole
+    height, width = bottom - top, right - left
+    part = whole[top:bottom, left:right].copy()  # beyond it nothing changes
     for _ in range(times):
-        out = mask.copy()
+        out = part.copy()
         for j in range(height):
             for i in range(width):
-                if mask[j, i] == value:
+                if part[j, i] == value:
                     continue
-                beside = (j > 0 and mask[j - 1, i] == value) or (j < height - 1 and mask[j + 1, i] == value)
-                beside = beside or (i > 0 and mask[j, i - 1] == value) or (i < width - 1 and mask[j, i + 1] == value)
+                beside = (j > 0 and part[j - 1, i] == value) or (j < height - 1 and part[j + 1, i] == value)
+                beside = beside or (i > 0 and part[j, i - 1] == value) or (i < width - 1 and part[j, i + 1] == value)
                 edge = not value and (j == 0 or i == 0 or j == height - 1 or i == width - 1)
                 if beside or edge:
                     out[j, i] = value
-        mask = out
-    return mask
+        part = out
+    whole[top:bottom, left:right] = part
+    return whole
+
+
+@njit(cache=True, nogil=True)
+def near(mask: np.ndarray, columns: np.ndarray, rows: np.ndarray, reach: int) -> np.ndarray:
+    """(N,) bool: whether the mask marks a pixel of the square with so many pixels around each of N."""
+    height, width = mask.shape
+    found = np.zeros(len(columns), np.bool_)
+    for k in range(len(columns)):
+        for j in range(max(rows[k] - reach, 0), min(rows[k] + reach + 1, height)):
+            for i in range(max(columns[k] - reach, 0), min(columns[k] + reach + 1, width)):
+                found[k] |= mask[j, i]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def measured_at(depth: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(N,) the median of what is measured in the three by three pixels about each of N; 0 where nothing is."""
+    height, width = depth.shape
+    found, about = np.zeros(len(columns)), np.empty(9, depth.dtype)
+    for k in range(len(columns)):
+        n = 0
+        for j in range(max(rows[k] - 1, 0), min(rows[k] + 2, height)):
+            for i in range(max(columns[k] - 1, 0), min(columns[k] + 2, width)):
+                if depth[j, i] > 0:
+                    about[n] = depth[j, i]
+                    n += 1
+        if n:
+            ordered = np.sort(about[:n])
+            found[k] = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return found
 
 
 @njit(cache=True, nogil=True)

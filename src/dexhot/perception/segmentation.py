@@ -112,22 +112,34 @@ class ModelMask:
 
     def __init__(self, camera: Intrinsics, vertices: np.ndarray, faces: np.ndarray):
         self.camera, self.vertices, self.faces = camera, np.asarray(vertices, float), np.asarray(faces, np.int64)
+        self.drawn: tuple[np.ndarray, tuple[slice, slice], np.ndarray] | None = None  # the last pose, and its depth
 
     def __call__(self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """(H, W) bool: the rendered object where nothing measured lies before it, and no hand."""
         mask = np.zeros(depth.shape, bool)
+        part, z = self._depth(pose)
+        measured = depth[part]
+        covered = (measured > 0) & (measured < z - 4 * noise_at(float(pose[2, 3])))
+        mask[part] = (z < UNDRAWN) & ~covered & ~hidden[part]
+        return mask
+
+    def _depth(self, pose: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Rows and columns in which the object may be seen, and its depth there (h, w) m; each image asks several
+        times."""
+        if self.drawn is None or not np.array_equal(self.drawn[0], pose):
+            self.drawn = (pose.copy(), *self._draw(pose))
+        return self.drawn[1:]
+
+    def _draw(self, pose: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
         points = self.vertices @ pose[:3, :3].T + pose[:3, 3]
         if points[:, 2].min() < NEAREST:
-            return mask
+            return (slice(0, 0), slice(0, 0)), np.zeros((0, 0))
         pixels, size = self.camera.project(points), [self.camera.width, self.camera.height]
         x0, y0 = np.clip(np.floor(pixels.min(0)).astype(int), 0, size)
         x1, y1 = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, 0, size)
         z = np.full((max(y1 - y0, 0), max(x1 - x0, 0)), UNDRAWN)
         draw_depth(points, self.faces, self.camera.cropped(x0, y0, *z.shape[::-1]).pinhole, z)
-        measured = depth[y0:y1, x0:x1]
-        covered = (measured > 0) & (measured < z - 4 * noise_at(float(pose[2, 3])))
-        mask[y0:y1, x0:x1] = (z < UNDRAWN) & ~covered & ~hidden[y0:y1, x0:x1]
-        return mask
+        return (slice(y0, y1), slice(x0, x1)), z
 
 
 def candidates(

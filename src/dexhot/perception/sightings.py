@@ -7,6 +7,7 @@ import numpy as np
 from dexhot.data.labels import LABELS
 from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.protocols import HandSighting
 
 RIGHT, OBJECT, LEFT = LABELS["right"], LABELS["object"], LABELS["left"]
@@ -36,13 +37,11 @@ def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np
     out = np.full((21, 6), np.nan)
     out[:, 3:5], out[:, 5] = hand.pixels, hand.confidence
     u, v = np.round(hand.pixels).astype(int).T
+    inside = np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height))
+    if mask is not None:
+        out[inside[~kernels.near(mask, u[inside], v[inside], BESIDE)], 5] *= GUESSED
     z = np.zeros(21)
-    for k in np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height)):
-        near = slice(max(v[k] - BESIDE, 0), v[k] + BESIDE + 1), slice(max(u[k] - BESIDE, 0), u[k] + BESIDE + 1)
-        if mask is not None and not mask[near].any():
-            out[k, 5] *= GUESSED
-        around = depth[max(v[k] - 1, 0) : v[k] + 2, max(u[k] - 1, 0) : u[k] + 2]
-        z[k] = np.median(around[around > 0]) if (around > 0).any() else 0.0
+    z[inside] = kernels.measured_at(depth, u[inside], v[inside])
     if not z.any():
         return out
     middle = np.median((z - hand.relative_depth * z / camera.fx)[z > 0])  # depth of the wrist
@@ -54,7 +53,7 @@ def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np
 
 def box_of(mask: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray:
     """(4,) x0 y0 x1 y1 px around a mask, and around keypoints; NaN without either."""
-    v, u = np.nonzero(mask)
-    corners = np.stack([u, v], -1) if len(u) else np.zeros((0, 2))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corners = np.stack([columns[[0, -1]], rows[[0, -1]]], -1) if len(rows) else np.zeros((0, 2))
     corners = corners if pixels is None else np.concatenate([corners, pixels])
     return box_around(corners)
