@@ -3,6 +3,8 @@
 import numpy as np
 
 from dexhot.data.recording import Recording
+from dexhot.evaluation.fit_measures import FAR
+from dexhot.evaluation.fit_measures import mask_iou as drawn_iou
 from dexhot.fitting import kernels
 from dexhot.fitting.result import RecordingFit
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_at, object_model
@@ -123,12 +125,10 @@ def mask_iou(fit: RecordingFit, frame: int, labels: np.ndarray) -> float:
     assert scene is not None and scene.model is not None
     thin = fit.thin
     seen = labels[::thin, ::thin]
-    image = np.full(seen.shape, 1e3)
+    image = np.full(seen.shape, FAR)
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
     draw_depth(placed, scene.model.faces, fit.camera / thin, image)
-    drawn = (image < 100.0) & ((seen == 0) | (seen == 2))
-    union = (drawn | (seen == 2)).sum()
-    return float((drawn & (seen == 2)).sum() / union) if union else 1.0
+    return drawn_iou(image < FAR, seen)
 
 
 def surface_distance(fit: RecordingFit, recording: Recording, truth: Truth, frame: int) -> float:

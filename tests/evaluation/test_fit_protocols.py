@@ -20,6 +20,7 @@ from dexhot.evaluation import fit
 from dexhot.evaluation.fit_measures import hand_errors, mask_iou, object_errors
 from dexhot.evaluation.fit_protocols import PROTOCOLS, WILD, protocol
 from dexhot.fitting.recipe import load_recipe
+from dexhot.geometry.boxes import box_of
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
@@ -29,7 +30,6 @@ from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes, scaled
 from dexhot.objects.library import save_object
 from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.perception.protocols import HandSighting
-from dexhot.perception.sightings import box_of
 from dexhot.simulation.scans import make_object
 from dexhot.synthesis.files import write_bag
 

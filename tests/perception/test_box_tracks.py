@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dexhot.perception.box_tracks import BRIDGED, as_detections, average_precision, one_track, overlaps, track_boxes
+from dexhot.geometry.boxes import overlaps
+from dexhot.perception.box_tracks import BRIDGED, as_detections, average_precision, one_track, track_boxes
 
 TIME = np.arange(40) / 30.0
 TRUE = np.stack([100 + 120 * TIME, 80 + 40 * TIME, 180 + 120 * TIME, 150 + 40 * TIME], axis=1)

@@ -17,7 +17,7 @@ from tests.lab_estimators import HAND, POSE, THING, LabHands, LabMasks, LabMeshe
 from dexhot.cli import perceive_command
 from dexhot.data.files import load
 from dexhot.data.types import Evidence
-from dexhot.geometry.boxes import box_around
+from dexhot.geometry.boxes import box_around, box_of
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import recording as recordings
 from dexhot.humans.open_hand import open_hand
@@ -35,7 +35,6 @@ from dexhot.perception.prompts import prompts_of
 from dexhot.perception.protocols import HandSighting, MeshSighting
 from dexhot.perception.quiet import without_lines
 from dexhot.perception.replaced import lacking
-from dexhot.perception.sightings import box_of
 from dexhot.perception.weights import weights_dir
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)

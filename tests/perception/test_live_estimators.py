@@ -8,7 +8,7 @@ from dexhot.errors import DexhotError, NotFoundError
 pytest.importorskip("numba")
 from tests.lab_estimators import HAND, POSE, THING, LabHands, LabMasks, LabPoses, sighting
 
-from dexhot.geometry.boxes import box_around
+from dexhot.geometry.boxes import box_around, box_of
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import make_pose, matrix_to_pose
 from dexhot.objects.shapes import named_shape, shape_asset
@@ -17,7 +17,6 @@ from dexhot.perception.followed_masks import AGAIN
 from dexhot.perception.live import LiveEyes, one_of_each
 from dexhot.perception.object_track import RETRY
 from dexhot.perception.protocols import ObjectSighting
-from dexhot.perception.sightings import box_of
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
 ASSET = shape_asset(named_shape("parametric/box-50x70x100"))

@@ -27,7 +27,7 @@ pytest.importorskip("ai_edge_litert")
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
-from dexhot.perception.hand_landmarks import HandFeatures, LandmarkHands, iou, next_crop
+from dexhot.perception.hand_landmarks import HandFeatures, LandmarkHands, next_crop
 from dexhot.perception.live import LiveEyes
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.object_track import ObjectTrack
@@ -212,7 +212,3 @@ def test_the_next_crop_is_turned_with_the_hand():
     assert next_crop(pixels).angle == pytest.approx(0.0)
     sideways = next_crop(pixels[:, ::-1] * [-1, 1])  # a quarter turn: the fingers point to the right
     assert sideways.angle == pytest.approx(np.pi / 2)
-
-
-def test_overlap_of_boxes():
-    assert iou(np.zeros(2), np.ones(2), np.array([[0.5, 0.0]]), np.array([[1.5, 1.0]])) == pytest.approx([1 / 3])

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from dexhot.geometry.boxes import overlaps
+
 FITS = 0.2  # overlap of a box with the predicted one from which it continues the track
 BRIDGED = 1.0  # s without a box that fits, over which a track is bridged
 SEEN, PUSHED = 0.05, 15.0  # standard deviations in box sizes: of a detected side; of a change of velocity, per s^1.5
@@ -98,15 +100,6 @@ def _bridged(time: np.ndarray, found: np.ndarray) -> np.ndarray:
             part = ((time[a + 1 : b] - time[a]) / (time[b] - time[a]))[:, None]
             out[a + 1 : b] = (1.0 - part) * found[a] + part * found[b]
     return out
-
-
-def overlaps(boxes: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(K,) intersection over union of boxes (K, 4) with another (4,)."""
-    low, high = np.maximum(boxes[:, :2], other[:2]), np.minimum(boxes[:, 2:], other[2:])
-    shared = np.prod(np.maximum(high - low, 0.0), axis=1)
-    areas = [np.prod(np.maximum(x[..., 2:] - x[..., :2], 0.0), axis=-1) for x in (boxes, other)]
-    found: np.ndarray = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
-    return found
 
 
 def average_precision(candidates: Sequence[np.ndarray], true: np.ndarray, least: float = 0.5) -> float:

@@ -6,11 +6,9 @@ import numpy as np
 
 from dexhot.data.labels import LABELS
 from dexhot.errors import DexhotError
-from dexhot.geometry.boxes import box_around
-from dexhot.perception.box_tracks import overlaps
+from dexhot.geometry.boxes import box_around, box_of, overlaps
 from dexhot.perception.prompts import NAMES, Prompts
 from dexhot.perception.protocols import HandSighting, Segmenter
-from dexhot.perception.sightings import box_of
 
 SIDES = ("right", "left")
 AGAIN = 30  # images between starts of a live segmenter

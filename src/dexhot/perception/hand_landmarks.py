@@ -14,6 +14,7 @@ import numpy as np
 
 from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.errors import MissingExtraError
+from dexhot.geometry.boxes import overlaps
 from dexhot.perception.images import crop
 from dexhot.perception.protocols import HandSighting
 from dexhot.perception.quiet import without_lines
@@ -147,12 +148,12 @@ class LandmarkHands:
         raw = out["Identity"][0]
         centres, sizes = raw[:, :2] / PALM + self.anchors, raw[:, 2:4] / PALM
         points = raw[:, 4:].reshape(-1, 7, 2) / PALM + self.anchors[:, None]
-        low, high = centres - sizes / 2, centres + sizes / 2
+        boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
         left = np.flatnonzero(score > PALM_FOUND)
         found = []
         while len(left):
             best = left[score[left].argmax()]
-            same = iou(low[best], high[best], low[left], high[left]) > OVERLAP
+            same = overlaps(boxes[left], boxes[best]) > OVERLAP
             weight = score[left[same]] / score[left[same]].sum()
             merged, keypoints = weight @ centres[left[same]], np.tensordot(weight, points[left[same]], 1)
             extent = side * float((weight @ sizes[left[same]]).max())
@@ -233,12 +234,6 @@ def _upright(centre: np.ndarray, size: float, wrist: np.ndarray, middle: np.ndar
 def _heading(start: np.ndarray, end: np.ndarray) -> float:
     """Angle by which the crop is turned so that start -> end points up."""
     return float(np.pi / 2 - np.arctan2(-(end[1] - start[1]), end[0] - start[0]))
-
-
-def iou(low: np.ndarray, high: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box with many."""
-    shared = np.prod(np.clip(np.minimum(high, highs) - np.maximum(low, lows), 0, None), axis=-1)
-    return np.asarray(shared / (np.prod(high - low) + np.prod(highs - lows, axis=-1) - shared + 1e-12))
 
 
 def anchors() -> np.ndarray:

@@ -13,13 +13,13 @@ from time import monotonic as clock
 
 import numpy as np
 
-from dexhot.geometry.boxes import box_around
+from dexhot.geometry.boxes import box_around, box_of, overlaps
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
-from dexhot.perception.box_tracks import FITS, overlaps
+from dexhot.perception.box_tracks import FITS
 from dexhot.perception.estimated_track import EstimatedTrack
 from dexhot.perception.followed_masks import LiveMasks, box_inside
 from dexhot.perception.hand_scale import filled
@@ -35,7 +35,7 @@ from dexhot.perception.protocols import (
 )
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
-from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, box_of, in_space
+from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, in_space
 from dexhot.perception.skin_colour import SkinColour
 from dexhot.perception.watcher import TABLE
 

@@ -9,8 +9,9 @@ from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
+from dexhot.geometry.boxes import overlaps
 from dexhot.geometry.poses import transform
-from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
+from dexhot.perception.box_tracks import FITS, track_boxes
 from dexhot.perception.estimated_track import EstimatedTrack
 from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
 from dexhot.perception.object_pose import SURE

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.data.labels import LABELS
-from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.protocols import HandSighting
@@ -49,11 +48,3 @@ def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np
     on = (z > 0) & (np.abs(z - expected) < SPREAD / 2)
     out[on, :3] = camera.backproject(hand.pixels[on], z[on])
     return out
-
-
-def box_of(mask: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray:
-    """(4,) x0 y0 x1 y1 px around a mask, and around keypoints; NaN without either."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    corners = np.stack([columns[[0, -1]], rows[[0, -1]]], -1) if len(rows) else np.zeros((0, 2))
-    corners = corners if pixels is None else np.concatenate([corners, pixels])
-    return box_around(corners)

@@ -6,7 +6,7 @@ import numpy as np
 
 from dexhot.data.recording import Recording
 from dexhot.errors import DexhotError
-from dexhot.geometry.boxes import box_around
+from dexhot.geometry.boxes import box_around, box_of
 from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose
 from dexhot.perception.followed_masks import KnownMasks, PromptedMasks
@@ -21,7 +21,7 @@ from dexhot.perception.protocols import (
     ObjectSighting,
 )
 from dexhot.perception.segmentation import hand_mask
-from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, box_of, in_space
+from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
 from dexhot.perception.skin_colour import SkinColour
 
 TABLE = 30  # images after which the table is sought again: a camera may move
