@@ -28,6 +28,9 @@ from scipy.spatial.transform import Rotation
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.meshes import read_mesh
+from dexhot.geometry.raster.channels import LEFT as TABLE
+from dexhot.geometry.raster.channels import OBJECT
+from dexhot.geometry.raster.channels import RIGHT as HAND
 from dexhot.geometry.raster.rasterizer import Rasterizer
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import list_objects, load_object
@@ -182,7 +185,7 @@ class DrawnScene:
         self.table = table * 0.9
         start = (len(vertices), len(vertices) + len(hand.vertices))
         parts = [faces, hand.faces + start[0], np.array([[0, 1, 2], [0, 2, 3]]) + start[1]]
-        self.labels = np.repeat([3, 2, 1], [len(part) for part in parts])
+        self.labels = np.repeat([OBJECT, HAND, TABLE], [len(part) for part in parts])
         self.faces = np.concatenate(parts)
         self.raster = Rasterizer(CAMERA, self.faces, self.labels)
 
@@ -199,7 +202,8 @@ class DrawnScene:
         depth = np.where(drawn.depth[0] > 0, drawn.depth[0], NOTHING)
         measured = noisy_depth(depth, CAMERA, LEVEL, rng) * np.float32(1e-3)
         masks = MaskNoise(CAMERA, LEVEL, rng)(label)
-        return DrawnView(measured, masks == 3, masks == 2, self.painted(points[0], drawn.faces[0], rng.spawn(1)[0]))
+        picture = self.painted(points[0], drawn.faces[0], rng.spawn(1)[0])
+        return DrawnView(measured, masks == OBJECT, masks == HAND, picture)
 
     def painted(self, points: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(H, W, 3) uint8: each thing in one colour, darker where it is turned from the camera, with grain."""
@@ -273,7 +277,7 @@ def follow(
 ) -> tuple[list[float], list[JudgedPose], float]:
     """ms of each image in which the object was not lost before; the confidence in each; and s until it was found
     again."""
-    track = ObjectTrack(model, ModelMask(CAMERA, scene.vertices, scene.faces[scene.labels == 3]))
+    track = ObjectTrack(model, ModelMask(CAMERA, scene.vertices, scene.faces[scene.labels == OBJECT]))
     ms, judged, back = [], [], np.inf
     for k, (pose, (depth, _, hand, color)) in enumerate(views):
         followed, began = not track.estimator.lost, time.process_time()

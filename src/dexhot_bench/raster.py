@@ -13,12 +13,13 @@ import numpy as np
 import trimesh
 
 from dexhot.geometry.cameras import Intrinsics, pinhole
+from dexhot.geometry.raster.channels import OBJECT
+from dexhot.geometry.raster.channels import RIGHT as HAND
 from dexhot.geometry.raster.pyramid import pyramid, pyramid_backward
-from dexhot.geometry.raster.rasterizer import LABELS, Rasterizer
+from dexhot.geometry.raster.rasterizer import Rasterizer
 from dexhot.progress import track
 
 CAMERA = pinhole(160, 120, 26.0)
-HAND, OBJECT = LABELS.index("right"), LABELS.index("object")
 SCENES = {  # the ball's centre, m from the palm's (x right, y down, z away from the camera)
     "apart": (0.11, 0.02, 0.0),
     "occluding": (0.03, -0.01, -0.1),

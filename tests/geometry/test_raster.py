@@ -10,10 +10,11 @@ import trimesh
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics, pinhole
+from dexhot.geometry.raster.channels import CHANNELS
 
 wp = pytest.importorskip("warp")
 from dexhot.geometry.raster.pyramid import pyramid, pyramid_backward  # noqa: E402
-from dexhot.geometry.raster.rasterizer import LABELS, Rasterizer, neighbours  # noqa: E402
+from dexhot.geometry.raster.rasterizer import Rasterizer, neighbours  # noqa: E402
 
 BACKGROUND, LEFT, RIGHT, OBJECT = range(4)
 SPHERE = trimesh.creation.icosphere(subdivisions=2, radius=0.04)
@@ -230,7 +231,7 @@ def test_visible_faces_are_those_in_front(rasterizer):
 
 def test_labels_are_the_channels_and_nothing_is_drawn_behind_the_camera_or_too_near():
     rasterizer, points = polygon([(3, 3), (20, 3), (20, 16), (3, 16)], label=LEFT)
-    assert LABELS[LEFT] == "left" and rasterizer.forward(points[None]).mask[0, 10, 10].tolist() == [0, 1, 0, 0]
+    assert CHANNELS["left"] == LEFT and rasterizer.forward(points[None]).mask[0, 10, 10].tolist() == [0, 1, 0, 0]
     for z in (-1.0, 0.009):
         assert (rasterizer.forward(points[None] * z).mask[..., BACKGROUND] == 1).all()
 

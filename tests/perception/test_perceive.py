@@ -9,6 +9,7 @@ from dexhot.data.recording import Recording
 from dexhot.errors import DexhotError, FileFormatError
 
 pytest.importorskip("numba")
+from dexhot.data.labels import OBJECT
 from dexhot.geometry.planes import table_plane
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.perception import mask_kernels as kernels
@@ -19,7 +20,7 @@ from dexhot.perception.object_track import ObjectTrack, note_on
 from dexhot.perception.perceive import Seen, judge, keypoints_of, of_track, perceive
 from dexhot.perception.protocols import HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask, is_arm, prompted
-from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
+from dexhot.perception.sightings import LABEL, SeenHand, in_space
 from dexhot.perception.skin_colour import SkinColour, skin_of
 from dexhot.perception.unscanned import resting_mask
 from dexhot.perception.watcher import Watcher

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-LABELS = {"background": 0, "right": 1, "object": 2, "left": 3}  # right: or the robot's hand
+RIGHT, OBJECT, LEFT = 1, 2, 3  # right: or the robot's hand; the rasteriser orders its channels otherwise
+LABELS = {"background": 0, "right": RIGHT, "object": OBJECT, "left": LEFT}
 
 
 def label_boxes(labels: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dexhot.data.labels import LABELS
+from dexhot.data.labels import LABELS, OBJECT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.datasets import dexycb, ho3d
@@ -172,7 +172,7 @@ def with_drawn_masks(clip: LabelledClip, asset: ObjectAsset) -> LabelledClip:
 
     The hand's is drawn where its vertices are known; else it stays empty, and the object's has no hole for it.
     """
-    if (clip.evidence.labels == 2).any():
+    if (clip.evidence.labels == OBJECT).any():
         return clip
     model, camera = object_model(asset), clip.recording.intrinsics
     labels = clip.evidence.labels.copy()

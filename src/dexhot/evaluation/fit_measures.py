@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from dexhot.data.labels import OBJECT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.fitting.scene import HandObjectScene
@@ -92,7 +93,7 @@ def proxies(scene: HandObjectScene, t: int, recording: Recording, evidence: Evid
     if known.any():
         pixels = recording.intrinsics.project(scene.hand.keypoints(table))
         row["j2d_px"] = joint_error(pixels[known], seen[known, 3:5])
-    if scene.model is not None and (evidence.labels[t] == 2).any():
+    if scene.model is not None and (evidence.labels[t] == OBJECT).any():
         drawn = object_depth(scene, recording.intrinsics)
         row["iou_object"] = mask_iou(drawn < FAR, evidence.labels[t])
         if (distance := visible_distance(drawn, recording, evidence, t)) is not None:
@@ -111,7 +112,7 @@ def object_depth(scene: HandObjectScene, camera: Intrinsics) -> np.ndarray:
 
 def mask_iou(drawn: np.ndarray, labels: np.ndarray) -> float:
     """Of a drawn object (H, W) bool and its mask, leaving out what a hand hides."""
-    seen = labels == 2
+    seen = labels == OBJECT
     drawn = drawn & ((labels == 0) | seen)
     union = int((drawn | seen).sum())
     return float((drawn & seen).sum() / union) if union else 1.0
@@ -128,7 +129,7 @@ def visible_distance(drawn: np.ndarray, recording: Recording, evidence: Evidence
         return points[:: max(1, len(points) // MOST_POINTS)]
 
     depth = 1e-3 * recording.depth[t]
-    points = cloud(depth, (evidence.labels[t] == 2) & (depth > 0))
+    points = cloud(depth, (evidence.labels[t] == OBJECT) & (depth > 0))
     v, u = np.nonzero(drawn < FAR)
     if not len(points) or not len(u):
         return None

@@ -23,12 +23,12 @@ from dexhot.fitting import kernels
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, SceneState
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d
 from dexhot.humans.skin import JOINTS, HandPose, KeypointTable, PosedHand, ShapedHand, SkinnedHand
 
 Unknowns = dict[str, np.ndarray]
 KNUCKLE = 4  # joint about which a hand turns: the middle finger's first, as in HOMan
-RASTER_LABELS = {"left": 1, "right": 2, "object": 3}  # channels of geometry/raster's masks
 
 
 @dataclass(frozen=True)
@@ -409,11 +409,11 @@ def rasterizer(bodies: Bodies, camera: Intrinsics, what: str, sides: tuple[str, 
         for side in sides if what == "all" else ():
             own = bodies.faces(side)
             faces.append(own + first)
-            labels.append(np.full(len(own), RASTER_LABELS[side]))
+            labels.append(np.full(len(own), CHANNELS[side]))
             first += bodies.size(side)
         if bodies.model is not None:
             faces.append(bodies.model.faces + first)
-            labels.append(np.full(len(bodies.model.faces), RASTER_LABELS["object"]))
+            labels.append(np.full(len(bodies.model.faces), CHANNELS["object"]))
         if len(_RASTERIZERS) > 8:
             _RASTERIZERS.clear()
         made = Rasterizer(camera, np.concatenate(faces), np.concatenate(labels))

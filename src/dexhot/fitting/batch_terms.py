@@ -11,14 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.fitting import kernels
-from dexhot.fitting.batch import RASTER_LABELS, BatchScene
+from dexhot.fitting.batch import BatchScene
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics, project_pinhole
+from dexhot.geometry.raster.channels import CHANNELS, OBJECT
 
-HAND_CHANNELS = {side: RASTER_LABELS[side] for side in ("right", "left")}
-OBJECT = RASTER_LABELS["object"]
+HAND_CHANNELS = {side: CHANNELS[side] for side in ("right", "left")}
 
 
 class BatchTerm(Protocol):

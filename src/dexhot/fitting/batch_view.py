@@ -9,10 +9,10 @@ import numpy as np
 from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.fitting.batch import RASTER_LABELS
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.fitting.views import RecordedView
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.raster.channels import CHANNELS
 
 MARGIN = 0.15  # of the window's longer side, around everything that was seen
 
@@ -52,7 +52,7 @@ class BatchView:
 
     def boxes(self, name: str) -> np.ndarray:
         """(T, 4) x0 y0 x1 y1 px of the window around a label's pixels; NaN where there are none."""
-        covered: Any = np.asarray(self.masks[..., RASTER_LABELS[name]] > 0.5)
+        covered: Any = np.asarray(self.masks[..., CHANNELS[name]] > 0.5)
         found = np.full((len(covered), 4), np.nan)
         for t, mask in enumerate(covered):
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -97,7 +97,7 @@ def view_of(
     small = camera.cropped(x0, y0, w * thin, h * thin).averaged(thin)
     blocks = labels[cut].reshape(len(labels), h, thin, w, thin)
     masks = np.zeros((len(labels), h, w, 4), np.float32)
-    for name, channel in RASTER_LABELS.items():
+    for name, channel in CHANNELS.items():
         masks[..., channel] = (blocks == LABELS[name]).mean(axis=(2, 4))
     masks[..., 0] = 1.0 - masks[..., 1:].sum(axis=-1)
     images = recording.color[cut].reshape(len(labels), h, thin, w, thin, 3).mean(axis=(2, 4)) / 255.0

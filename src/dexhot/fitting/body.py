@@ -19,7 +19,7 @@ from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.fitting.adam import adam
-from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, GivenSurface, Unknowns, by_6d
+from dexhot.fitting.batch import BatchScene, Bodies, GivenSurface, Unknowns, by_6d
 from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
 from dexhot.fitting.batch_view import BatchView, coverage_overlap, view_of
 from dexhot.fitting.contact_terms import BatchPenetration
@@ -28,6 +28,7 @@ from dexhot.fitting.recording_fit import without_depth
 from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import search_object
 from dexhot.geometry.poses import make_pose
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.geometry.rotations import (
     matrix_from_6d,
     matrix_to_6d,
@@ -159,7 +160,7 @@ def fit_body(
         np.stack([make_pose(scene.origin(b), matrix_to_quat(scene.rotation[b])) for b in range(len(start))]),
     )
     drawn = scene.drawn().mask
-    labels = (RASTER_LABELS[name] for name in (SIDE, "object"))
+    labels = (CHANNELS[name] for name in (SIDE, "object"))
     human, thing = (coverage_overlap(drawn[..., label], view.masks[..., label]) for label in labels)
     return BodyFit(found, human, thing, losses)
 
@@ -238,7 +239,7 @@ def body_loss(
 def mean_color(view: BatchView, count: int) -> np.ndarray:
     """(V, 3) of the object's vertices in [0, 1], all alike: colours read where a wrong start draws a vertex would hold
     the object there."""
-    covered: np.ndarray = np.asarray(view.masks[..., RASTER_LABELS["object"]] > 0.9)
+    covered: np.ndarray = np.asarray(view.masks[..., CHANNELS["object"]] > 0.9)
     color = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
     return np.tile(color.astype(float), (count, 1))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dexhot.data.keypoints import ACROSS, BONES
-from dexhot.data.labels import LABELS
+from dexhot.data.labels import LABELS, OBJECT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
@@ -110,7 +110,7 @@ def frame_view(
     bones = bone_points(pixels, confidence, predicted, camera)
     step = max(1, thin // 2)
     hand = kernels.cloud(frame.labels, frame.depth, own, step, camera, bones, ARM)
-    thing = kernels.cloud(frame.labels, frame.depth, 2, step, camera, np.zeros((0, 2)), 0.0)
+    thing = kernels.cloud(frame.labels, frame.depth, OBJECT, step, camera, np.zeros((0, 2)), 0.0)
     distances, nowhere = kernels.distance_image(labels == 0), np.zeros(labels.shape)
     return FrameView(
         camera,
@@ -118,8 +118,8 @@ def frame_view(
         labels,
         some(hand, hand_points),
         some(thing, object_points),
-        distances if (labels == 1).any() else nowhere,
-        distances if (labels == 2).any() else nowhere,
+        distances if (labels == kernels.OWN).any() else nowhere,
+        distances if (labels == OBJECT).any() else nowhere,
         pixels,
         confidence,
         depth_at(frame, pixels, confidence, own),

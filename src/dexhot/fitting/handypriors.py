@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.fitting.adam import adam
-from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, merged
+from dexhot.fitting.batch import BatchScene, Bodies, merged
 from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage, by_recipe
 from dexhot.fitting.batch_view import BatchView, view_of, views_of
 from dexhot.fitting.coarse_hand import coarse_hand
@@ -26,6 +26,7 @@ from dexhot.fitting.scene import ObjectModel
 from dexhot.fitting.silhouette_search import ObjectStart
 from dexhot.fitting.start_without_depth import start_object
 from dexhot.fitting.views import RecordedView
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.humans.skin import SkinnedHand
 from dexhot.progress import Report, unreported
 
@@ -83,7 +84,7 @@ def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
     frames; the object's mean colour where it never is. For meshes that come without colours."""
     assert scene.model is not None
     camera = view.small
-    masks: np.ndarray = view.masks[..., RASTER_LABELS["object"]]
+    masks: np.ndarray = view.masks[..., CHANNELS["object"]]
     size = len(scene.model.vertices)
     found = np.full((COLOUR_FRAMES, size, 3), np.nan)
     render = scene.drawn("object")

@@ -6,11 +6,13 @@ Cameras are (4,) arrays fx fy cx cy of the image that is passed with them; image
 import numpy as np
 from numba import njit
 
+from dexhot.data.labels import OBJECT
 from dexhot.fitting.normal_equations import falling, mirror
 from dexhot.geometry.sdf_kernels import distance, trilinear
 from dexhot.humans.kernels import exponential
 
 FAR = 1e6
+OWN, OTHER = 1, 3  # thinned labels: of the hand that is fitted, right or left, and of another one
 
 
 @njit(cache=True)
@@ -363,12 +365,12 @@ def patch_medians(
 
 @njit(cache=True)
 def thinned_labels(labels: np.ndarray, step: int, own: int) -> np.ndarray:
-    """(h, w) of every `step`-th pixel: 1 for label `own`, 0 and 2 as they are, 3 for another one."""
+    """(h, w) of every `step`-th pixel: OWN for label `own`, background and object as they are, OTHER for any other."""
     out = np.empty(((labels.shape[0] + step - 1) // step, (labels.shape[1] + step - 1) // step), np.uint8)
     for j in range(out.shape[0]):
         for i in range(out.shape[1]):
             label = labels[step * j, step * i]
-            out[j, i] = 1 if label == own else (label if label == 0 or label == 2 else 3)
+            out[j, i] = OWN if label == own else (label if label == 0 or label == OBJECT else OTHER)
     return out
 
 

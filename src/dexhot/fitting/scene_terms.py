@@ -30,7 +30,7 @@ class FrameView:
 
     camera: np.ndarray  # (4,) fx fy cx cy of the full image, px
     small: np.ndarray  # (4,) of the thinned image, in which masks are
-    labels: np.ndarray  # (h, w) thinned labels: 1 this hand, 2 object, 0 background, 3 something else
+    labels: np.ndarray  # (h, w) of kernels.thinned_labels
     hand_cloud: np.ndarray  # (N, 3) m, the forearm left out
     object_cloud: np.ndarray  # (M, 3) m
     hand_distances: np.ndarray  # (h, w) px to the hand's mask or to what may hide the hand

@@ -12,13 +12,14 @@ import numpy as np
 
 from dexhot.errors import ClipError
 from dexhot.fitting.adam import adam
-from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, Unknowns
+from dexhot.fitting.batch import BatchScene, Bodies, Unknowns
 from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
 from dexhot.fitting.batch_view import BatchView, coverage_overlap
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics, pinhole_rays, project_pinhole
 from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d, matrix_to_quat
 from dexhot.progress import Report, unreported
 
@@ -60,7 +61,7 @@ def search_object(
     Frames without a mask keep the pose of the frame before, those at the start of the first that has one.
     """
     alone = Bodies({}, bodies.model, bodies.table)
-    covered = view.masks[..., RASTER_LABELS["object"]].sum(axis=(1, 2))
+    covered = view.masks[..., CHANNELS["object"]].sum(axis=(1, 2))
     seen = np.flatnonzero(covered >= LEAST_PIXELS)
     if not len(seen):
         raise ClipError("no frame shows the object's mask, which a recipe without depth starts from.")
@@ -136,8 +137,8 @@ def _refined(
 def overlap(scene: BatchScene, view: BatchView) -> np.ndarray:
     """(B,) intersection over union of the object's rendered and seen masks, where no hand is."""
     free = 1.0 - view.masks[..., list(HAND_CHANNELS.values())].sum(axis=-1)
-    drawn = free * scene.drawn("object").mask[..., RASTER_LABELS["object"]]
-    seen = free * view.masks[..., RASTER_LABELS["object"]]
+    drawn = free * scene.drawn("object").mask[..., CHANNELS["object"]]
+    seen = free * view.masks[..., CHANNELS["object"]]
     return coverage_overlap(drawn, seen)
 
 

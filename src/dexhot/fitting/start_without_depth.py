@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from dexhot.errors import ClipError
-from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies
+from dexhot.fitting.batch import BatchScene, Bodies
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.silhouette_search import LEAST_PIXELS, ObjectStart, last_known, overlap, search_object
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.progress import Report, unreported
 
@@ -36,5 +37,5 @@ def start_object(
     poses = regressed[known[last_known(known, len(view))]]
     unknowns = bodies.object_unknowns(quat_to_matrix(poses[:, 3:]), poses[:, :3])
     overlaps = overlap(BatchScene(Bodies({}, bodies.model, bodies.table), unknowns, view.small), view)
-    shown = view.masks[..., RASTER_LABELS["object"]].sum(axis=(1, 2)) >= LEAST_PIXELS
+    shown = view.masks[..., CHANNELS["object"]].sum(axis=(1, 2)) >= LEAST_PIXELS
     return ObjectStart(unknowns, float(overlaps[shown].mean()) if shown.any() else 0.0, None, REGRESSOR)

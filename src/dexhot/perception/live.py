@@ -13,6 +13,7 @@ from time import monotonic as clock
 
 import numpy as np
 
+from dexhot.data.labels import OBJECT, RIGHT
 from dexhot.geometry.boxes import box_around, box_of, overlaps
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.planes import Plane, table_plane
@@ -35,7 +36,7 @@ from dexhot.perception.protocols import (
 )
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, check_inside, hand_mask
-from dexhot.perception.sightings import LABEL, OBJECT, RIGHT, in_space
+from dexhot.perception.sightings import LABEL, in_space
 from dexhot.perception.skin_colour import SkinColour
 from dexhot.perception.watcher import TABLE
 

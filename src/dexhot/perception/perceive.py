@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dexhot.data.keypoints import OTHER_SIDE
+from dexhot.data.labels import OBJECT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
@@ -19,7 +20,7 @@ from dexhot.perception.object_track import ObjectTrack
 from dexhot.perception.prompts import Prompts, listed
 from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandMesh, ObjectPose, Segmenter
 from dexhot.perception.segmentation import check_inside
-from dexhot.perception.sightings import LABEL, OBJECT, SeenHand
+from dexhot.perception.sightings import LABEL, SeenHand
 from dexhot.perception.watcher import Watcher, about_prompt
 
 WRONG_SIDE = 0.8  # fraction of the sightings of the other side that refuses a chosen side

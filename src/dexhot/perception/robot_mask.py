@@ -7,6 +7,7 @@ from scipy.ndimage import minimum_filter
 
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
+from dexhot.geometry.raster.channels import RIGHT
 from dexhot.geometry.raster.rasterizer import Rasterizer
 from dexhot.geometry.triangles import merged
 from dexhot.perception.object_pose import noise_at
@@ -18,7 +19,6 @@ from dexhot.simulation.geom_meshes import body_parts
 
 SECTIONS = 12  # of a cylinder
 MARGIN = 0.006  # m about the drawn robot that may be it too: its shape and the calibration are not exact
-RIGHT = 2  # the rasteriser's label
 
 
 class RobotMask:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dexhot.data.labels import LABELS
+from dexhot.data.labels import LEFT, RIGHT
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.protocols import HandSighting
 
-RIGHT, OBJECT, LEFT = LABELS["right"], LABELS["object"], LABELS["left"]
 LABEL = {"right": RIGHT, "left": LEFT}
 SPREAD = 0.12  # m between a keypoint's depth and the hand's median
 BESIDE, GUESSED = 3, 0.3  # px from the hand's mask up to which a keypoint is on it; of a confidence, beside it

@@ -15,6 +15,7 @@ from scipy import ndimage
 from scipy.optimize import minimize
 from scipy.spatial import ConvexHull, QhullError
 
+from dexhot.data.labels import LEFT, OBJECT, RIGHT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, MeshError
@@ -145,7 +146,7 @@ def fused_mesh(
         u, v = pixels[inside].T
         depth, label = 1e-3 * recording.depth[t][v, u], evidence.labels[t][v, u]
         ahead = depth - seen[inside, 2]  # positive: in front of what was measured
-        told = (depth > 0) & np.where(label == 2, ahead > -cut, (label == 0) & (ahead > 0))  # others only empty it
+        told = (depth > 0) & np.where(label == OBJECT, ahead > -cut, (label == 0) & (ahead > 0))  # others only empty it
         here = np.flatnonzero(inside)[told]
         total[here] += np.clip(ahead[told], -cut, cut)
         weight[here] += 1.0
@@ -191,9 +192,9 @@ def _first_mask(
     camera = recording.intrinsics
     hidden = np.zeros(depth.shape, bool)
     if evidence is not None:
-        if (evidence.labels[0] == 2).any():
-            return _above(camera, depth, plane) & (evidence.labels[0] == 2)
-        hidden = np.isin(evidence.labels[0], (1, 3))
+        if (evidence.labels[0] == OBJECT).any():
+            return _above(camera, depth, plane) & (evidence.labels[0] == OBJECT)
+        hidden = np.isin(evidence.labels[0], (RIGHT, LEFT))
     regions = candidates(camera, depth, hidden, plane, TYPICAL)
     if prompt is not None:
         check_inside(prompt, camera.width, camera.height)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dexhot.data.labels import OBJECT
 from dexhot.data.recording import Recording
 from dexhot.errors import DexhotError
 from dexhot.geometry.boxes import box_around, box_of
@@ -21,7 +22,7 @@ from dexhot.perception.protocols import (
     ObjectSighting,
 )
 from dexhot.perception.segmentation import hand_mask
-from dexhot.perception.sightings import LABEL, OBJECT, SeenHand, in_space
+from dexhot.perception.sightings import LABEL, SeenHand, in_space
 from dexhot.perception.skin_colour import SkinColour
 
 TABLE = 30  # images after which the table is sought again: a camera may move

@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.raster import kernels
+from dexhot.geometry.raster.channels import CHANNELS
 from dexhot.geometry.warp_start import start_warp
-
-LABELS = ("background", "left", "right", "object")  # the channels of a mask, in order
 
 
 @dataclass
@@ -49,7 +48,7 @@ class DeviceRender:
 class Render:
     """Images of B poses. Where labels meet, mask and image are anti-aliased; faces and depth are of pixel centres."""
 
-    mask: np.ndarray  # (B, H, W, 4) fraction of the pixel that each of LABELS covers, summing to 1
+    mask: np.ndarray  # (B, H, W, 4) fraction of the pixel that background and each of CHANNELS covers, summing to 1
     faces: np.ndarray  # (B, H, W) int32: which face is seen, -1 for none
     depth: np.ndarray  # (B, H, W) m along the optical axis, 0 for none
     image: np.ndarray | None  # (B, H, W, 3) colour in the vertices' unit, black for none; None without colours
@@ -70,12 +69,12 @@ class Rasterizer:
     """
 
     def __init__(self, camera: Intrinsics, faces: ArrayLike, labels: ArrayLike, device: str = "cpu"):
-        """faces (F, 3), all meshes in one; labels (F,): the index in LABELS of each; device: "cpu" or "cuda:0"."""
+        """faces (F, 3), all meshes in one; labels (F,): the channel of each; device: "cpu" or "cuda:0"."""
         faces, labels = np.asarray(faces), np.asarray(labels)
         if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or faces.min() < 0:
             raise DexhotError(f"faces have shape {faces.shape}, expected (F, 3) vertex numbers, F at least 1.")
-        if labels.shape != faces.shape[:1] or not np.isin(labels, np.arange(1, len(LABELS))).all():
-            choices = ", ".join(f"{k} {name}" for k, name in enumerate(LABELS) if k)
+        if labels.shape != faces.shape[:1] or not np.isin(labels, list(CHANNELS.values())).all():
+            choices = ", ".join(f"{k} {name}" for name, k in CHANNELS.items())
             raise DexhotError(f"labels need one number for each of the {len(faces)} faces: {choices}.")
         start_warp()
         if device not in (names := [d.alias for d in wp.get_devices()]):
