@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.keypoints import wrist_pose
+from dexhot.data.keypoints import NAMES, wrist_pose
 from dexhot.data.types import RATE
 from dexhot.datasets.library import load_clip, splits
 from dexhot.geometry.rotations import mean_quat
@@ -33,7 +33,6 @@ from dexhot.robots.robot_hand import RobotHand, load_hand
 
 HAND = "leap_right"
 CONVERGED = 1e-9  # of the peer's objective; its default is 1e-5
-TIP_KEYPOINTS = {"index_tip": 8, "middle_tip": 12, "ring_tip": 16, "thumb_tip": 4}
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Peer:
         self.hand = load_hand(HAND)
         match = correspondence(self.hand)
         names = [*self.hand.tip_sites, *(match.links if links else ())]
-        tips = [TIP_KEYPOINTS[site] for site in self.hand.tip_sites]
+        tips = [NAMES.index(site) for site in self.hand.tip_sites]
         config = RetargetingConfig(
             type="position",
             urdf_path=str(share_dir() / "urdf" / HAND / f"{HAND}.urdf"),

@@ -90,14 +90,6 @@ def test_a_half_turns_matrix_has_its_quaternion(axis):
     np.testing.assert_allclose(single.from_matrix(2 * np.outer(axis, axis) - np.eye(3)), [0.0, *axis], atol=1e-12)
 
 
-def test_the_determinant_and_the_inverse_of_one_matrix_are_numpy_s():
-    for A in np.random.default_rng(0).standard_normal((20, 3, 3)):
-        assert single.determinant(A) == pytest.approx(np.linalg.det(A))
-        assert single.inverse_matrix(A) == pytest.approx(np.linalg.inv(A))
-    with pytest.raises(ZeroDivisionError):
-        single.inverse_matrix(np.zeros((3, 3)))
-
-
 def test_single_product_is_exact_and_not_only_up_to_sign():
     for q, p in zip(QUATS[:10], QUATS[10:]):
         np.testing.assert_allclose(single.multiply(q, p), rotations.quat_multiply(q, p), atol=1e-12)

@@ -18,7 +18,7 @@ class Args:
     action: Annotated[Literal["list", "get"], tyro.conf.Positional] = "list"
     """What to do."""
     name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional, shown("[hand-landmarks]")] = ""
-    """get: hand-landmarks, the four models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
+    """get: hand-landmarks, the two models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -90,7 +90,7 @@ def get(args: Args) -> None:
 
 
 def get_hand_landmarks() -> Path:
-    """Fetch the wheel, check it and its four models, and put these into the cache; returns their folder."""
+    """Fetch the wheel, check it and its models, and put these into the cache; returns their folder."""
     from dexhot.data.files import replacing
     from dexhot.datasets.registry import fetch_wheel, scratch, unpack
     from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, hand_landmarks_dir

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from dexhot.data.keypoints import BONES, WRIST
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.datasets.human_hand import keypoints
 from dexhot.datasets.parametric import (
@@ -203,7 +204,7 @@ class Rest:
 def clear(grasp: HumanGrasp, solid: ConvexUnion) -> bool:
     """Whether the bones of the open and the closed hand do not penetrate the object."""
     points = keypoints(np.array([grasp.wrist] * 2), np.array([grasp.open, grasp.closed]))
-    bones = [(base + i, base + i + 1) for base in (1, 5, 9, 13, 17) for i in range(3)]
+    bones = [bone for bone in BONES if WRIST not in bone]
     middles = np.stack([(points[:, a] + points[:, b]) / 2 for a, b in bones], axis=1)
     return bool(solid.distance(middles)[0].min() > -INSIDE)
 

@@ -504,10 +504,6 @@ class HandObjectTracker:
                 break
         return state, A, cost
 
-    def terms(self, view: FrameView, near: SceneState | None) -> list[SceneTerm]:
-        """What the recipe asks for in a frame of one camera; `near` is the pose that the temporal term keeps to."""
-        return self.terms_of(self.cameras[0], view, near) + self.unseen_terms(view, near)
-
     def terms_of(self, camera: TrackerCamera, view: FrameView, near: SceneState | None) -> list[SceneTerm]:
         """Those of what one camera sees, in its frame."""
         hand_seen = near is None or hand_visible(view)

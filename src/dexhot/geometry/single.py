@@ -70,26 +70,6 @@ def matrix(q: Floats) -> np.ndarray:
     )
 
 
-def determinant(A: np.ndarray) -> float:
-    """Of a matrix (3, 3)."""
-    (a, b, c), (d, e, f), (g, h, i) = A.tolist()
-    return float(a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g))
-
-
-def inverse_matrix(A: np.ndarray) -> np.ndarray:
-    """Of a matrix (3, 3), by its cofactors; not for one that is nearly singular. Raises ZeroDivisionError."""
-    (a, b, c), (d, e, f), (g, h, i) = A.tolist()
-    first = e * i - f * h, f * g - d * i, d * h - e * g
-    scale = 1.0 / (a * first[0] + b * first[1] + c * first[2])
-    return np.array(
-        [
-            [scale * first[0], scale * (c * h - b * i), scale * (b * f - c * e)],
-            [scale * first[1], scale * (a * i - c * g), scale * (c * d - a * f)],
-            [scale * first[2], scale * (b * g - a * h), scale * (a * e - b * d)],
-        ]
-    )
-
-
 def from_matrix(R: np.ndarray) -> Quaternion:
     """Rotation matrix (3, 3) -> the quaternion with w >= 0 (Shepperd's method: the largest component first)."""
     (a, b, c), (d, e, f), (g, h, i) = R.tolist()

@@ -18,7 +18,7 @@ from dexhot.geometry.boxes import overlaps
 from dexhot.perception.images import crop
 from dexhot.perception.protocols import HandSighting
 from dexhot.perception.quiet import without_lines
-from dexhot.perception.weights import hand_landmark_file
+from dexhot.perception.weights import LANDMARK_MODEL, PALM_MODEL, hand_landmark_file
 
 PALM, LANDMARK = 192, 224  # px, input sides
 ALONG = 0.4  # scale of the landmark model's z beside its x and y: the published graph divides by it (normalize_z)
@@ -60,10 +60,8 @@ class LandmarkHands:
     """Follows up to `count` hands (BoxedHandKeypoints). Raises MissingExtraError, or FileFormatError without the
     models."""
 
-    def __init__(self, count: int = 1, model: str = "full"):
-        """model: "full", or "lite" (half the time, larger errors)."""
-        self.palm = _interpreter(f"palm_detection_{model}.tflite")
-        self.landmark = _interpreter(f"hand_landmark_{model}.tflite")
+    def __init__(self, count: int = 1):
+        self.palm, self.landmark = _interpreter(PALM_MODEL), _interpreter(LANDMARK_MODEL)
         self.count, self.anchors, self.number = count, anchors(), 0
         self.tracks: list[FollowedHand] = []
         self.last: Crop | None = None  # of a hand that was followed
@@ -180,9 +178,8 @@ class LandmarkHands:
 class HandFeatures:
     """What the landmark model makes of a picture of a hand before its last layers, which are linear."""
 
-    def __init__(self, model: str = "full"):
-        """model: as of LandmarkHands."""
-        self.landmark = _interpreter(f"hand_landmark_{model}.tflite", inner=True)
+    def __init__(self) -> None:
+        self.landmark = _interpreter(LANDMARK_MODEL, inner=True)
         pooled = [t for t in self.landmark.get_tensor_details() if t["name"].endswith(POOLED)]
         self.index, self.size = int(pooled[0]["index"]), int(pooled[0]["shape"][1])
 

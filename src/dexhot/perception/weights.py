@@ -6,25 +6,18 @@ from pathlib import Path
 from dexhot.errors import FileFormatError
 from dexhot.paths import cache_dir
 
-WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"  # the last release that contains the four models
+WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"  # the last release that contains the models
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 INSIDE = "mediapipe/modules/"
+PALM_MODEL, LANDMARK_MODEL = "palm_detection_full.tflite", "hand_landmark_full.tflite"
 HAND_LANDMARKS = {  # file -> folder inside the wheel, SHA-256; Apache-2.0
-    "palm_detection_full.tflite": (
+    PALM_MODEL: (
         "palm_detection",
         "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
     ),
-    "palm_detection_lite.tflite": (
-        "palm_detection",
-        "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
-    ),
-    "hand_landmark_full.tflite": (
+    LANDMARK_MODEL: (
         "hand_landmark",
         "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
-    ),
-    "hand_landmark_lite.tflite": (
-        "hand_landmark",
-        "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
     ),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_matrix
 
+from dexhot.data.keypoints import TIPS
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
 from dexhot.fitting.clip import convention_of, sightings_of
@@ -177,7 +178,7 @@ def _fit(
     zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
     regular: list[Term] = [LikelyPose(hand.prior, 0.3), JointLimits(hand.prior)]
     around = [Obstacles(volume, pose, trajectory.table_height, person.subdivision[0]) for pose in motion.object_pose]
-    tips = keypoints[:, [4, 8, 12, 16, 20]]
+    tips = keypoints[:, TIPS]
     far = np.stack([volume.distance(transform(inverse(pose), p))[0] for pose, p in zip(motion.object_pose, tips)])
     touching = gaussian_filter1d(np.clip((NEAR - far) / (NEAR - TOUCHING), 0.0, 1.0), 1.0, axis=0)
     neutral = hand.shaped()
