@@ -84,7 +84,7 @@ def arrays(task: TrackingTask) -> dict[str, np.ndarray]:
         "planned": observer.planned[observer.first[:: task.variants, None] + frames],
         "base_quat": t.base_quat,
         "placement": inverse(np.stack([clip.reference.placement for clip in clips])),
-        "turn": t._turn,
+        "turn": t.turn,
         "center": t.center,
         "physics": task.physics,
         "start_clip": clip,

@@ -187,12 +187,21 @@ def checked(card: PolicyCard, residual: np.ndarray, proposed: np.ndarray) -> np.
 def with_residual(reference: Reference, targets: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Targets (..., 6+n) plus residuals, whose translation is in the demonstration's frame (the reference's placement
     undone)."""
-    turned = residual.copy()
-    x, y = np.moveaxis(residual[..., :2], -1, 0)
-    w, z = reference.placement[3], reference.placement[6]
-    cosine, sine = w * w - z * z, 2 * w * z  # a placement turns about the vertical only
-    turned[..., 0], turned[..., 1] = cosine * x - sine * y, sine * x + cosine * y
-    out: np.ndarray = targets + turned
+    out: np.ndarray = targets + turned(residual, turn_of(reference.placement))
+    return out
+
+
+def turn_of(placement: np.ndarray) -> np.ndarray:
+    """(..., 2) cosine and sine of the angle by which placements (..., 7) turn, which is about the vertical only."""
+    w, z = placement[..., 3], placement[..., 6]
+    return np.stack([w * w - z * z, 2 * w * z], axis=-1)
+
+
+def turned(residual: np.ndarray, turn: np.ndarray, back: bool = False) -> np.ndarray:
+    """Residuals (..., 6+n) whose translation is turned as placements are, or back: `turn` (..., 2) of `turn_of`."""
+    cosine, sine = turn[..., 0], -turn[..., 1] if back else turn[..., 1]
+    out, x, y = residual.copy(), residual[..., 0], residual[..., 1]
+    out[..., 0], out[..., 1] = cosine * x - sine * y, sine * x + cosine * y
     return out
 
 

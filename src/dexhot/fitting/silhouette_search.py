@@ -15,6 +15,7 @@ from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import BatchScene, Bodies, Unknowns
 from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
 from dexhot.fitting.batch_view import BatchView, coverage_overlap
+from dexhot.fitting.descent import loss_of
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.geometry.boxes import box_around
 from dexhot.geometry.cameras import Intrinsics, pinhole_rays, project_pinhole
@@ -125,12 +126,7 @@ def _refined(
     progress: Report = unreported,
 ) -> Unknowns:
     """After some steps on the silhouette's loss; candidates do not depend on each other."""
-    term = Silhouette(view, WEIGHT)
-
-    def loss(unknowns: Unknowns) -> tuple[np.ndarray, Unknowns]:
-        scene = BatchScene(bodies, unknowns, view.small)
-        return term.add(scene), scene.pull_back()
-
+    loss = loss_of(bodies, [Silhouette(view, WEIGHT)], view.small)
     return adam(start, loss, rates, steps, progress=progress, stage="rotations of the object, steps").unknowns
 
 

@@ -43,7 +43,7 @@ from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypo
 from dexhot.fitting.viewpoint import Viewpoint
 from dexhot.geometry.cameras import Intrinsics, pinhole_rays, project_pinhole
 from dexhot.geometry.planes import TableInView
-from dexhot.humans.kernels import logarithm
+from dexhot.humans.kernels import POSE_SIZE, logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
@@ -416,15 +416,8 @@ class HandObjectTracker:
         if one.before is None:
             return one.state
         last, now, part = one.before, one.state, self.recipe.solver["velocity"]
-        step = np.concatenate(
-            [
-                logarithm(last.hand.rotation.T @ now.hand.rotation),
-                now.hand.translation - last.hand.translation,
-                0.5 * (now.hand.fingers - last.hand.fingers).ravel(),
-                logarithm(last.rotation.T @ now.rotation),
-                now.position - last.position,
-            ]
-        )
+        step = last.change_to(now)
+        step[6:POSE_SIZE] *= 0.5  # the fingers
         return now.plus(part * step)
 
     def _hand_start(self, predicted: HandPose, view: FrameView) -> HandPose:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.controllers import following_object
-from dexhot.control.policy import baseline_targets
+from dexhot.control.policy import baseline_targets, turn_of, turned
 from dexhot.data.files import replacing
 from dexhot.data.types import PolicyCard, Reference
 from dexhot.errors import FileFormatError
@@ -148,13 +148,8 @@ def plan_of(card: PolicyCard, teacher: np.ndarray) -> np.ndarray | None:
 
 
 def in_demonstration(reference: Reference, residuals: np.ndarray) -> np.ndarray:
-    """World residuals (..., 6+n) with their translation in the demonstration's frame: undoes control.with_residual."""
-    out = residuals.copy()
-    w, z = reference.placement[3], reference.placement[6]
-    cosine, sine = w * w - z * z, 2 * w * z
-    x, y = residuals[..., 0], residuals[..., 1]
-    out[..., 0], out[..., 1] = cosine * x + sine * y, cosine * y - sine * x
-    return out
+    """World residuals (..., 6+n) with their translation in the demonstration's frame: undoes with_residual."""
+    return turned(residuals, turn_of(reference.placement), back=True)
 
 
 def demonstrated(

@@ -9,6 +9,7 @@ import numpy as np
 
 from dexhot.control.cost import targets
 from dexhot.control.observation import pose_velocity
+from dexhot.control.policy import turn_of, turned
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
@@ -118,8 +119,7 @@ class ClipTable:
         self.base_quat = np.stack([r.base_quat for r in references])
         self.center = np.array([clip.asset.symmetry.center for clip in clips], float)
         self.grasp_start = np.array([r.grasp_start for r in references])
-        w, z = np.array([r.placement[[3, 6]] for r in references]).T  # a placement turns about the vertical only
-        self._turn = np.stack([w * w - z * z, 2 * w * z], axis=1)
+        self.turn = turn_of(np.stack([r.placement for r in references]))
         self.symmetric = [k for k, clip in enumerate(clips) if clip.asset.symmetry.kind != "none"]
 
     @property
@@ -134,11 +134,7 @@ class ClipTable:
 
     def placed(self, clip: np.ndarray, residual: np.ndarray, back: bool = False) -> np.ndarray:
         """Residuals (N, 6+n) turned as the clips' placements are, or back: a policy's do not know of them."""
-        cosine, sine = self._turn[clip].T
-        x, y, sign = residual[:, 0], residual[:, 1], -1.0 if back else 1.0
-        turned = residual.copy()
-        turned[:, 0], turned[:, 1] = cosine * x - sign * sine * y, sign * sine * x + cosine * y
-        return turned
+        return turned(residual, self.turn[clip], back)
 
     def _padded(self, rows: list[np.ndarray]) -> np.ndarray:
         """(K, T, ...) with each clip's last row repeated."""
