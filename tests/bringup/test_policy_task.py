@@ -79,7 +79,7 @@ def test_the_run_has_the_shaper_of_the_training(cache, tmp_path, lift_reference,
     assert made.parameters["shaper"]["policy"] == str(made.folder / "policy.onnx")
     assert json.loads((made.folder / "run.json").read_text())["arguments"]["lead"] == 0.7
     shutil.rmtree(tmp_path / "runs")
-    for more, why in (({"lead": "0.5"}, "lead: 0.7, not 0.5"), ({"shaper_feedback": "measured"}, "none, not measured")):
+    for more, why in (({"lead": "1.0"}, "lead: 0.7, not 1"), ({"shaper_feedback": "measured"}, "none, not measured")):
         with pytest.raises(DexhotError, match=why):
             plan(load_graph("real_track"), given | more, {})
     assert not (tmp_path / "runs").exists()

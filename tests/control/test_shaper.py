@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.control.shaper import LEAD, CommandShaper, HandShaper, measure_lag, shaper_lead
+from dexhot.control.shaper import LEAD, OWN_LEAD, CommandShaper, HandShaper, measure_lag, shaper_lead
 from dexhot.data.types import PolicyCard
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
@@ -206,7 +206,10 @@ def test_the_lead_of_a_training_is_that_of_the_run_and_another_one_is_refused():
     card = PolicyCard("p", "leap_right", ["a"], 60.0, [], "residual", "0" * 64, shaper_lead=0.7)
     assert shaper_lead(None, 0.4, "measured") == 0.4
     assert shaper_lead(replace(card, shaper_lead=None), 0.4, "measured") == 0.4
-    assert shaper_lead(card, LEAD, "none") == 0.7 == shaper_lead(card, 0.7, "none")
+    assert shaper_lead(card, OWN_LEAD, "none") == 0.7 == shaper_lead(card, 0.7, "none")
+    assert shaper_lead(None, OWN_LEAD, "none") == LEAD == shaper_lead(replace(card, shaper_lead=None), OWN_LEAD, "none")
+    with pytest.raises(DexhotError, match=r"lead: 0\.7, not 1\)"):
+        shaper_lead(card, LEAD, "none")
     with pytest.raises(
         DexhotError, match=r"p was trained .* \(lead: 0\.7, not 0\.4; shaper feedback: none, not measured\)"
     ):

@@ -33,6 +33,7 @@ from dexhot.simulation.scene import Scene, floating_scene
 DRAWN = 0.01  # of the way to the planned posture per tick, for a free arm: its elbow drifts back within 2 s
 BLEND = 0.2  # of the way from the simulated to the measured fingers per tick: noise and delay stay small, 80 ms in all
 LEAD = 1.0  # of the finger servos' lag
+OWN_LEAD = -1.0  # none is asked for: that of the policy's training, else LEAD
 NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
 
 
@@ -162,12 +163,13 @@ class CommandShaper:
 
 
 def shaper_lead(card: PolicyCard | None, lead: float, feedback: str) -> float:
-    """The lead of the live chain: that of the shaper in the training of the policy of `card`, where there was one,
-    else `lead`. Raises DexhotError where another one than the default is asked for, or feedback, which the shaper of a
-    training does not have."""
+    """The lead of the live chain: `lead`, or where that is negative that of the shaper in the training of the policy of
+    `card`, where there was one, else LEAD. Raises DexhotError where another one than the training's is asked for, or
+    feedback, which the shaper of a training does not have."""
+    asked = lead >= 0
     if card is None or card.shaper_lead is None:
-        return lead
-    differ = [] if lead in (LEAD, card.shaper_lead) else [f"lead: {card.shaper_lead:g}, not {lead:g}"]
+        return lead if asked else LEAD
+    differ = [] if not asked or lead == card.shaper_lead else [f"lead: {card.shaper_lead:g}, not {lead:g}"]
     if feedback != "none":
         differ.append(f"shaper feedback: none, not {feedback}")
     if differ:

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import Controller, HandState, Tracker
-from dexhot.control.shaper import LEAD, CommandShaper, shaper_lead
+from dexhot.control.shaper import OWN_LEAD, CommandShaper, shaper_lead
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.geometry import single
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
@@ -31,7 +31,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    lead: float = LEAD  # of the finger servos' lag: 1 undoes that of the shaper
+    lead: float = OWN_LEAD  # of the finger servos' lag: 1 undoes that of the shaper; negative as in `shaper_lead`
     wrist_lead: float = 0.0
     shaper_feedback: str = "none"  # measured draws the shaper's fingers to the measured ones
     position_noise: float = 0.0  # m, sigma of the measured object position
@@ -76,7 +76,7 @@ class Follower:
     """Turns targets into commands of arm and hand: shaper, arm kinematics and the drivers' limits."""
 
     def __init__(self, hand: RobotHand, reference: Reference, physics: Physics, options: ChainOptions):
-        leads = options.lead, options.wrist_lead
+        leads = shaper_lead(None, options.lead, options.shaper_feedback), options.wrist_lead
         self.feedback = options.shaper_feedback == "measured"
         self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, *leads)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
