@@ -39,6 +39,11 @@ class Intrinsics:
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
     @property
+    def projection(self) -> np.ndarray:
+        """(3, 4) P of CameraInfo: K, as the images are not rectified."""
+        return np.column_stack([self.matrix, np.zeros(3)])
+
+    @property
     def fovy(self) -> float:
         """Vertical field of view, degrees, of an axis through the middle of the image."""
         return float(np.degrees(2 * np.arctan(0.5 * self.height / self.fy)))

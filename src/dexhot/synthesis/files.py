@@ -100,7 +100,7 @@ def _packed(header: Any, form: str, data: bytes) -> Any:
 
 def _info(header: Any, recording: Recording) -> Any:
     i = recording.intrinsics
-    k, p = i.matrix.ravel(), np.c_[i.matrix, np.zeros(3)].ravel()
+    k, p = i.matrix.ravel(), i.projection.ravel()
     all_ = _message("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False)
     kind = "sensor_msgs/msg/CameraInfo"
     return _message(kind, header, i.height, i.width, "plumb_bob", np.array(i.d), k, np.eye(3).ravel(), p, 0, 0, all_)

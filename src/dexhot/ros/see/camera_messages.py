@@ -29,11 +29,11 @@ def image(header: Header, values: np.ndarray) -> Image:
 
 
 def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
-    """CameraInfo of an unrectified camera: P uses K."""
+    """CameraInfo of an unrectified camera."""
     info = CameraInfo(header=header, height=i.height, width=i.width, distortion_model="plumb_bob", d=list(i.d))
     info.k = i.matrix.ravel()
     info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = np.c_[i.matrix, np.zeros(3)].ravel()
+    info.p = i.projection.ravel()
     return info
 
 
