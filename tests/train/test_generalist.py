@@ -87,6 +87,8 @@ def test_dagger_adds_the_experts_answers_to_what_the_network_visits(files, cache
     np.testing.assert_array_equal(fitted[-1][1][-1], np.full(22, 0.002))
     more = found.card.provenance["control_steps"] - plain.card.provenance["control_steps"]
     assert more == 2 * len(shown) * 1000
+    assert plain.card.provenance["seconds_asking"] == 0.0
+    assert found.card.provenance["seconds_asking"] == 2 * len(shown)
 
 
 def test_the_card_has_room_for_the_largest_correction(files, cache):

@@ -27,7 +27,7 @@ from dexhot.versions import versions
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.asking import AskingLesson, AskingOptions, answered
 from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
-from dexhot_train.learners.lessons import cached, demonstrated, held_out, teacher_survives, timed
+from dexhot_train.learners.lessons import Spent, cached, demonstrated, held_out, teacher_survives, timed
 from dexhot_train.mining.executor import Run, in_turn, succeeded
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 from dexhot_train.terms import carried_terms, parent_of, sources
@@ -74,13 +74,13 @@ def train_generalist(
     shown = {job[0].reference.name: told for job, told in succeeded(run, shown_frames, own)}
     seen, wanted = (np.concatenate([shown[d.reference.name][k] for d in taught]) for k in range(2))
     report(f"{len(seen)} frames to imitate")
-    network, asked = clone(card, seen, wanted, o.fit, o.seed), 0
+    network, asked = clone(card, seen, wanted, o.fit, o.seed), Spent(0)
     for k in range(1, o.rounds + 1):
         questions = [Question(*lesson, TorchNetwork(network, card), k) for lesson in own]
         answers = {job.demonstration.reference.name: told for job, told in succeeded(run, asked_frames, questions)}
         more = [answers[d.reference.name] for d in taught]
         seen, wanted = (np.concatenate([all_, *(a[i] for a in more)]) for i, all_ in enumerate((seen, wanted)))
-        asked += sum(a[3] for a in more)
+        asked = sum((Spent(int(a[3]), float(a[2])) for a in more), asked)
         report(f"round {k} of {o.rounds}: {len(seen)} frames to imitate")
         network = clone(card, seen, wanted, o.fit, o.seed + k)
     trials = [_tried(lessons[d.reference.name], network) for d in tried]
@@ -88,10 +88,10 @@ def train_generalist(
     card.terms = carried_terms(sources(demonstrations), "policy")
     means = {name: float(np.mean([row[name] for row in trials])) for name in ("network", "replay", "demonstration")}
     card.scores = {"held_out": means, "held_out_clips": trials, "frames": len(seen)}
-    steps = asked + sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
-    card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": steps}
+    steps = sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
+    card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": steps + asked.steps}
     card.provenance |= {"seconds_mining": sum(float(d.provenance.get("seconds_cpu", 0.0)) for d in demonstrations)}
-    card.provenance |= {"versions": versions()}
+    card.provenance |= {"seconds_asking": asked.seconds, "versions": versions()}
     return Generalist(network, card)
 
 
