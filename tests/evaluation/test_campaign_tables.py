@@ -42,10 +42,10 @@ def test_a_ledger_reads_back_and_drops_what_a_kill_cut_off(tmp_path):
     add_trial(trial(number=2), ledger)
     assert read_trials(ledger) == [trial(), trial(number=2)]
     ledger.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(FileFormatError, match="line 1 is no trial"):
+    with pytest.raises(FileFormatError, match="line 1 is damaged"):
         read_trials(ledger)
     ledger.write_text('{"clip": 1}\n')
-    with pytest.raises(FileFormatError, match="line 1 is no trial"):
+    with pytest.raises(FileFormatError, match="line 1 is damaged"):
         read_trials(ledger)
 
 

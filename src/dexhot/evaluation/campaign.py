@@ -1,7 +1,5 @@
 """A campaign of trials on a rig (DexTrack, appendix B.2): its ledger, and the tables 2, 7, 8 and 13 that it fills."""
 
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.policy import OnnxNetwork
+from dexhot.data.json_lines import add_line, read_lines
 from dexhot.data.types import Demonstration, Reference
-from dexhot.errors import FileFormatError
 from dexhot.metrics.levels import TRACKED
 from dexhot.metrics.task_scores import adaptivity
 from dexhot.metrics.tracking_errors import lifted
@@ -49,28 +47,13 @@ class Trial:
 
 
 def read_trials(ledger: Path) -> list[Trial]:
-    """The counted trials; a last line that a kill cut off is left out. Raises FileFormatError for a damaged ledger."""
-    if not ledger.is_file():
-        return []
-    trials, lines = [], ledger.read_text(errors="replace").split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # the last one ends without a newline: empty, or cut off
-        try:
-            trials.append(Trial(**json.loads(line)))
-        except (ValueError, TypeError) as e:
-            raise FileFormatError(
-                f"{ledger}, line {number} is no trial: remove the line, its trial is repeated."
-            ) from e
-    return trials
+    """The counted trials. Raises FileFormatError for a damaged ledger."""
+    return read_lines(ledger, lambda row: Trial(**row), "remove the line, its trial is repeated")
 
 
 def add_trial(trial: Trial, ledger: Path) -> None:
-    """Append it, behind what a kill may have cut off."""
-    with open(ledger, "ab+") as stream:
-        stream.seek(0)
-        stream.truncate(stream.read().rfind(b"\n") + 1)
-        stream.write(json.dumps(asdict(trial)).encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Append it."""
+    add_line(ledger, asdict(trial))
 
 
 def is_short(reference: Reference, asset: ObjectAsset) -> bool:

@@ -1,14 +1,14 @@
 """The ledger of a set of demonstrations: a JSON line per attempt, appended as it ends: what was mined, by what, at what
 cost, with which verdict. A set is resumed from it, and a person reads its summary."""
 
-import json
 import time
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from dexhot.data.files import jsonable, write_text
+from dexhot.data.files import write_text
+from dexhot.data.json_lines import add_line, read_lines
 from dexhot.errors import FileFormatError
 from dexhot.progress import duration
 from dexhot.report.html import html_table, plain_page
@@ -25,13 +25,9 @@ class Ledger:
     """The rows of a folder's ledger."""
 
     def __init__(self, folder: Path):
-        """Reads what is there; a last line that was cut off by a kill is dropped. Raises FileFormatError for a
-        ledger damaged elsewhere."""
+        """Reads what is there. Raises FileFormatError for a damaged ledger."""
         self.path = folder / LEDGER
         self.rows = read(self.path)
-        whole = "".join(json.dumps(row, default=jsonable) + "\n" for row in self.rows)
-        if self.path.is_file() and self.path.read_bytes() != whole.encode():
-            write_text(self.path, whole)
 
     @property
     def names(self) -> set[str]:
@@ -39,31 +35,18 @@ class Ledger:
         return {row["name"] for row in self.rows}
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row, stamped with the time, and flush it."""
+        """Append a row, stamped with the time."""
         row = {**row, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a") as stream:
-            stream.write(json.dumps(row, default=jsonable) + "\n")
+        add_line(self.path, row)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a ledger; [] for none. Raises FileFormatError."""
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    rows = []
-    for k, line in enumerate(lines):
-        try:
-            row = json.loads(line)
-            missing = [name for name in NEEDED if name not in row]
-        except (ValueError, TypeError):
-            if k == len(lines) - 1 and line.startswith(b'{"name"'[: len(line)]):
-                break  # a kill in the middle of a line
-            raise FileFormatError(
-                f"{path}, line {k + 1} is damaged; remove this line: its attempt is then repeated."
-            ) from None
-        if missing:
-            raise FileFormatError(f"{path}, line {k + 1} lacks {', '.join(missing)}; it is no ledger of dexhot.")
-        rows.append(row)
+    rows = read_lines(path, dict, "remove the line, its attempt is then repeated")
+    for number, row in enumerate(rows, 1):
+        if missing := [name for name in NEEDED if name not in row]:
+            raise FileFormatError(f"{path}, line {number} lacks {', '.join(missing)}; it is no ledger of dexhot.")
     return rows
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dexhot.data.disk import check_folder, hold_folder
 from dexhot.data.files import jsonable, write_text
+from dexhot.data.json_lines import add_line, read_lines
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
 
@@ -76,23 +77,13 @@ def kept_rows(folder: Path, done: int) -> list[dict[str, float]]:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """A file of JSON lines; none without the file. A last line that a kill cut off is left out. Raises FileFormatError
-    naming any other line that cannot be read."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as e:
-            if number < len(lines):
-                raise FileFormatError(f"{path} is damaged in line {number}: {e}.") from e
-    return rows
+    """Those of a curve, or of SECONDS; none without the file. Raises FileFormatError naming a damaged line."""
+    return read_lines(path, dict, "remove the line")
 
 
 def took(folder: Path, seconds: float, steps: int) -> None:
     """Note a run of the training, finished or not."""
-    with open(folder / SECONDS, "a") as stream:
-        stream.write(json.dumps({"seconds": round(seconds, 2), "steps": steps}) + "\n")
+    add_line(folder / SECONDS, {"seconds": round(seconds, 2), "steps": steps})
 
 
 def seconds_of(folder: Path) -> float:
