@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dexhot.errors import FileFormatError
-from dexhot.fitting.clip import convention_of, read_keypoints
+from dexhot.fitting.clip import convention_of
+from dexhot.fitting.keypoint_file import read_keypoints
 
 POINTS = np.random.default_rng(0).normal(size=(4, 21, 3))
 CAMERA = np.array([600.0, 600.0, 320.0, 240.0])

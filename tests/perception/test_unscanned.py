@@ -19,7 +19,8 @@ from dexhot.geometry.rotations import matrix_to_quat, quat_rotate, rotvec_to_qua
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.objects import load_object
-from dexhot.perception.unscanned import fit_shape, fused_mesh, generated_mesh, resting_points, scale_by_depth
+from dexhot.perception.fitted_shape import fit_shape
+from dexhot.perception.unscanned import fused_mesh, generated_mesh, resting_points, scale_by_depth
 from dexhot.synthesis.files import write_bag
 
 CAMERA = Intrinsics(320, 240, 307.0, 307.0, 159.5, 119.5)

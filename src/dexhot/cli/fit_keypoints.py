@@ -11,8 +11,9 @@ from dexhot.data.files import check_out, file_of, kind_of, save
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.datasets.source_clip import clip_or_file
 from dexhot.errors import DexhotError
-from dexhot.fitting.clip import convention_of, read_keypoints, sightings_of, track_of, trajectory_of
+from dexhot.fitting.clip import convention_of, sightings_of, track_of, trajectory_of
 from dexhot.fitting.hand_fit import check_hand, fit_hand
+from dexhot.fitting.keypoint_file import read_keypoints
 from dexhot.fitting.picture import draw_fit
 from dexhot.fitting.summary import summarise_fit
 from dexhot.humans.mano import mano

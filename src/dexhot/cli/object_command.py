@@ -151,16 +151,9 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.objects.library import load_object
     from dexhot.perception.estimators import mesher_of
+    from dexhot.perception.fitted_shape import SHAPES, fit_shape
     from dexhot.perception.prompts import object_prompt
-    from dexhot.perception.unscanned import (
-        SHAPES,
-        fit_shape,
-        fused_mesh,
-        generated_mesh,
-        resting_mask,
-        resting_points,
-        scale_by_depth,
-    )
+    from dexhot.perception.unscanned import fused_mesh, generated_mesh, resting_mask, resting_points, scale_by_depth
     from dexhot.simulation.scans import object_from_scan
 
     prompt = object_prompt(args.prompt) if args.prompt else None
