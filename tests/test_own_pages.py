@@ -37,4 +37,4 @@ def test_curves_replace_their_own_figure_alone(tmp_path, name, capsys):
 def test_an_evaluation_s_folder_of_demonstrations_must_be_there(tmp_path, capsys):
     words = ["evaluate", "--controller", "planned", "--dataset", "parametric", "--split", "train"]
     assert main([*words, "--clips", "parametric/lift-box-100", "--demonstrations", str(tmp_path / "nowhere")]) == 1
-    assert "nowhere is no folder" in " ".join(capsys.readouterr().err.split())
+    assert "nowhere is not a folder" in " ".join(capsys.readouterr().err.split())

@@ -67,7 +67,7 @@ def by_row(folders: Sequence[Path], plain: bool = False) -> dict[str, FlywheelFo
         if not rows:
             ways = " ".join(sorted(wheel.ways))
             where = "on both datasets " if both else ""
-            raise DexhotError(f"{wheel.folder} was mined {where}with --ways {ways}, which is no row of the tables.")
+            raise DexhotError(f"{wheel.folder} was mined {where}with --ways {ways}, which is not a row of the tables.")
         if other := found.get(rows[0]):
             raise DexhotError(f"{other.folder} and {wheel.folder} both make the row {rows[0]}: give one of them.")
         found[rows[0]] = wheel

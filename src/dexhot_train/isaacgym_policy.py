@@ -60,7 +60,7 @@ def _card(task: Path) -> PolicyCard:
         return PolicyCard(**json.loads(path.read_text())["card"])
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileFormatError(
-            f"{task} is no task of `dexhot export --to isaacgym` of this version, which keeps the card of its networks "
+            f"{task} is not a task of `dexhot export --to isaacgym` of this version, which keeps its networks' card "
             f"in task.json ({type(e).__name__}: {e})."
         ) from e
 

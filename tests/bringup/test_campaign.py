@@ -252,7 +252,7 @@ def test_the_prompt_says_where_the_object_goes(shipped):
         (["--rig", "sim-wire", "--clips", "a", "--controller", "replay"], "not replay"),
         (["--baseline", "none"], "belong to --rig"),
         (["--rig", "sim-wire", "--clips", "a", "--kinds"], "--kinds needs"),
-        (["--rig", "sim-wire", "--clips", "a", "--demonstrations", "none_here"], "is no folder"),
+        (["--rig", "sim-wire", "--clips", "a", "--demonstrations", "none_here"], "is not a folder"),
         (["--rig", "sim-wire", "--clips", "a", "--planning-seconds", "nan"], "must be positive"),
         (["--rig", "sim-wire", "--clips", "a", "--planning-rollouts", "-1"], "must be 0 or more"),
         (["--rig", "sim-wire", "--clips", "a", "--prior", "none_here.onnx"], "does not exist"),

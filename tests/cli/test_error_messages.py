@@ -273,7 +273,7 @@ def test_params_prints_a_file_in_which_nothing_is_set(capsys, tmp_path):
     [
         (("fit", "nope.npz"), "nope.npz does not exist; a clip's name or a keypoint file"),
         (("capture", "--camera", "dir:nope"), "nope/camera.yaml does not exist"),
-        (("perceive", "dir:."), "has no camera.yaml, so it is no folder of images"),
+        (("perceive", "dir:."), "has no camera.yaml, so it is not a folder of images"),
         (("params", "contoller"), "no node named 'contoller'"),
         (("up", "real_track", "speed:=fast"), "speed must be a number"),
     ],

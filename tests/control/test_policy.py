@@ -163,7 +163,7 @@ def test_damaged_files_are_named(tmp_path, lift_reference, lift_setup):
         OnnxNetwork(path)
     path.with_suffix(".json").write_text("{}")
     with pytest.raises(
-        FileFormatError, match=r"tiny\.json is no card of .*tiny\.onnx: .*put the two files of one export"
+        FileFormatError, match=r"tiny\.json is not a card of .*tiny\.onnx: .*put the two files of one export"
     ):
         OnnxNetwork(path)
     path.unlink()

@@ -166,9 +166,9 @@ def test_two_folders_of_a_row_or_one_of_none_are_named(tmp_path, cache):
     first, second = write_flywheel(tmp_path / "a"), write_flywheel(tmp_path / "b")
     with pytest.raises(DexhotError, match="both make the row ours"):
         by_row((first, second))
-    with pytest.raises(DexhotError, match="--ways direct prior, which is no row"):
+    with pytest.raises(DexhotError, match="--ways direct prior, which is not a row"):
         by_row((write_flywheel(tmp_path / "c", ["direct", "prior"]),))
-    with pytest.raises(FileFormatError, match="no folder of"):
+    with pytest.raises(FileFormatError, match="not a folder of"):
         by_row((tmp_path,))
 
 

@@ -53,7 +53,7 @@ def test_pickled_and_foreign_files_are_refused(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], object), allow_pickle=True)
     (tmp_path / "t.npy").write_text("keypoints")
     for name in ("o.npy", "t.npy"):
-        with pytest.raises(FileFormatError, match="no keypoint file"):
+        with pytest.raises(FileFormatError, match="not a keypoint file"):
             read_keypoints(tmp_path / name)
 
 

@@ -106,5 +106,5 @@ def test_the_field_of_view_of_a_video_is_that_which_is_given_or_was_assumed_when
 
 
 def test_a_camera_with_intrinsics_has_no_assumed_field_of_view(tmp_path):
-    with pytest.raises(DexhotError, match=r"is no video .* leave out --fovy"):
+    with pytest.raises(DexhotError, match=r"is not a video .* leave out --fovy"):
         open_recording(tmp_path, fovy=60.0)

@@ -111,7 +111,7 @@ def test_a_checkpoint_of_another_task_or_of_another_learner_is_named(trained, ta
     torch.save({"actor": torch.zeros(3)}, tmp_path / "none.pth")
     with pytest.raises(FileFormatError, match="not a checkpoint of rl_games"):
         isaacgym_policy(tmp_path / "none.pth", task)
-    with pytest.raises(FileFormatError, match="no task of `dexhot export --to isaacgym`"):
+    with pytest.raises(FileFormatError, match="not a task of `dexhot export --to isaacgym`"):
         isaacgym_policy(trained[0], tmp_path)
 
 

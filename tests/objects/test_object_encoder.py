@@ -43,7 +43,7 @@ def test_a_file_of_another_kind_with_the_same_arrays_is_refused(encoder, tmp_pat
     with monkeypatch.context() as patched:
         patched.setattr(module, "SCHEMA", "dexhot/another")
         path = encoder.save(tmp_path / "e.npz")
-    with pytest.raises(FileFormatError, match="no object encoder"):
+    with pytest.raises(FileFormatError, match="not an object encoder"):
         load_encoder(path)
 
 
@@ -51,11 +51,11 @@ def test_other_files_are_refused(encoder, tmp_path):
     with pytest.raises(FileFormatError, match="does not exist"):
         load_encoder(tmp_path / "none.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(FileFormatError, match="no object encoder"):
+    with pytest.raises(FileFormatError, match="not an object encoder"):
         load_encoder(tmp_path / "other.npz")
     for start in (b"PK", b"PK\x03\x04cut off"):  # the second is BadZipFile, of another base
         (tmp_path / "broken.npz").write_bytes(start)
-        with pytest.raises(FileFormatError, match="no object encoder"):
+        with pytest.raises(FileFormatError, match="not an object encoder"):
             load_encoder(tmp_path / "broken.npz")
     narrow = ObjectEncoder(encoder.points, (encoder.last[0][:, :8], encoder.last[1][:8]))
     with pytest.raises(FileFormatError, match="256"):

@@ -176,4 +176,4 @@ def test_the_command(monkeypatch, objects, tmp_path, capsys, cache):
     assert made["command"] == "dexhot train object-encoder parametric --steps 3"
     (tmp_path / "mine.npz").write_bytes(b"PK")
     assert main(["train", "object-encoder", "--steps", "3", "--out", str(tmp_path / "mine.npz")]) == 1
-    assert "no object encoder" in capsys.readouterr().err
+    assert "not an object encoder" in capsys.readouterr().err

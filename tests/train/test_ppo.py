@@ -291,7 +291,7 @@ def test_bad_checkpoints_are_refused(tmp_path):
     with pytest.raises(FileFormatError, match="damaged"):
         load_checkpoint(path)
     np.savez(path, header=np.array('{"schema": "other"}'))
-    with pytest.raises(FileFormatError, match="no checkpoint"):
+    with pytest.raises(FileFormatError, match="not a checkpoint"):
         load_checkpoint(path)
 
 

@@ -24,7 +24,7 @@ def check_planning(args: Any) -> None:
 def check_demonstrations(folder: str) -> None:
     """Raise DexhotError for --demonstrations that is no folder; "" was not given."""
     if folder and not Path(folder).is_dir():
-        raise DexhotError(f"--demonstrations {folder} is no folder; name one with CLIP.npz files.")
+        raise DexhotError(f"--demonstrations {folder} is not a folder; name one with CLIP.npz files.")
 
 
 def network_file(path: Path | None) -> str:

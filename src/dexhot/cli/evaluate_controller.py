@@ -218,7 +218,7 @@ def _notes(args: "Args", found: Evaluated) -> list[str]:
         if known := seen_test_clips(path, names):
             notes.append(
                 f"{name} was trained on {len(known)} of these test clips ({', '.join(known)}): "
-                "its row is no result on unseen clips"
+                "its row is not a result on unseen clips"
             )
     if {"planned", "constant", "feedback"} & set(found.figures):
         item: Any = load(args.reference) if args.reference else None

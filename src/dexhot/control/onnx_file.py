@@ -28,7 +28,7 @@ def load_card(network: Path, path: Path, kind: type[Card]) -> Card:
     try:
         return load(path, kind)
     except FileFormatError as e:
-        raise FileFormatError(f"{path} is no card of {network}: {str(e).rstrip('.')}. To use it, {RESTORE}.") from e
+        raise FileFormatError(f"{path} is not a card of {network}: {str(e).rstrip('.')}. To use it, {RESTORE}.") from e
 
 
 def open_onnx(path: Path, name: str, sha256: str) -> Any:

@@ -50,7 +50,8 @@ def read_coco(path: Path, name: str) -> CocoImage:
         rows = raw["annotations"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileFormatError(
-            f"{path} is no annotation file of COCO ({type(e).__name__}: {e}); it has images, annotations, categories."
+            f"{path} is not an annotation file of COCO ({type(e).__name__}: {e}); it has images, annotations and "
+            "categories."
         ) from e
     if name not in images:
         raise NotFoundError(f"image in {path.name}", name, sorted(images)[:8])

@@ -27,6 +27,6 @@ def labelled(
         require_acceptance("ho3d", ho3d.TERMS, accept_licence)
         return ho3d.labelled_clip(folder, parts[0], parts[1])
     raise DexhotError(
-        f"{name!r} is no recording of {dataset}: dexycb has SUBJECT/SEQUENCE/SERIAL, ho3d SPLIT/SEQUENCE (train or "
+        f"{name!r} is not a recording of {dataset}: dexycb has SUBJECT/SEQUENCE/SERIAL, ho3d SPLIT/SEQUENCE (train or "
         "evaluation); the other datasets have no pictures here."
     )

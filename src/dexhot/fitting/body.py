@@ -98,7 +98,7 @@ def read_body_start(path: Path) -> BodyState:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name].astype(float) for name in shapes}
     except UNREADABLE as e:
-        raise FileFormatError(f"{path} is no start of a body; it needs {', '.join(shapes)}.") from e
+        raise FileFormatError(f"{path} is not a start of a body; it needs {', '.join(shapes)}.") from e
     for name, shape in shapes.items():
         unknown = name == "object_pose" and np.isnan(found[name]).all()
         if found[name].shape != shape or not (unknown or np.isfinite(found[name]).all()):

@@ -68,4 +68,4 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path} does not exist; a clip's name or a keypoint file (.npy or .npz) is needed."
         ) from e
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-        raise FileFormatError(f"{path} is no keypoint file (.npy or .npz): {e}") from e
+        raise FileFormatError(f"{path} is not a keypoint file (.npy or .npz): {e}") from e

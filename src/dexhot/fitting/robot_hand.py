@@ -78,7 +78,7 @@ def read_robot_motion(path: Path) -> RobotMotion:
             q, palm = file["q"].astype(float), file["world_T_palm"].astype(float)
     except UNREADABLE as e:
         raise FileFormatError(
-            f"{path} is no file of a robot's joints; it needs hand, time (T,), q (T, n) and world_T_palm (T, 7)."
+            f"{path} is not a file of a robot's joints; it needs hand, time (T,), q (T, n) and world_T_palm (T, 7)."
         ) from e
     n, T = len(load_hand(name).joints), len(time)
     for what, x, shape in (("time", time, (T,)), ("q", q, (T, n)), ("world_T_palm", palm, (T, 7))):

@@ -70,7 +70,7 @@ def load_encoder(path: str | Path) -> ObjectEncoder:
             count = sum(name.startswith("weight") for name in file.files)
             layers = [(file[f"weight{k}"].astype(float), file[f"bias{k}"].astype(float)) for k in range(count)]
     except UNREADABLE as e:
-        raise FileFormatError(f"{path} is no object encoder; make one with `dexhot train object-encoder`.") from e
+        raise FileFormatError(f"{path} is not an object encoder; make one with `dexhot train object-encoder`.") from e
     if len(layers) < 2 or layers[0][0].shape[0] != 3 or layers[-1][0].shape[1] != OBJECT_FEATURE:
         raise FileFormatError(f"{path} maps points to no {OBJECT_FEATURE} numbers; make an encoder again.")
     return ObjectEncoder(layers[:-1], layers[-1], told["trained_on"], told["terms"], told["provenance"])

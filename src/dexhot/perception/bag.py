@@ -123,7 +123,7 @@ def read_evidence(path: Path) -> Evidence:
             points = np.frombuffer(bytes(message.data), "<f4").reshape(-1, len(message.fields))
             rows[sides[topic]][_ns(message.header.stamp)] = points
     if not stamps:
-        raise FileFormatError(f"{path} has no {LABELS}: it is no bag of `dexhot perceive --bag`.")
+        raise FileFormatError(f"{path} has no {LABELS}: it is not a bag of `dexhot perceive --bag`.")
     names = sorted({name for said in rows["boxes"].values() for name in said})
     nowhere = np.full(4, np.nan)
     boxes = {
@@ -150,7 +150,7 @@ def _said(path: Path, topic: str, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
         if not isinstance(found, dict):
-            raise ValueError(f"{text[:40]!r} is no object")
+            raise ValueError(f"{text[:40]!r} is not an object")
     except ValueError as e:
         raise FileFormatError(f"{path}: {topic} is not JSON: {e}.") from e
     return found

@@ -97,7 +97,7 @@ def reconstruction(
     moment = int((tilt if task == "pour" else away).argmax())
     if (task == "pour" and tilt[moment] < 2 * POURED) or (task == "give" and away[moment] < 2 * GIVEN):
         raise ClipError(
-            f"{truth.name} is no clip of task {task}: its object is tilted by at most {np.degrees(tilt.max()):.0f} "
+            f"{truth.name} is not a clip of task {task}: its object is tilted by at most {np.degrees(tilt.max()):.0f} "
             f"degrees and moved by {100 * away.max():.0f} cm, so that one at rest could pass."
         )
     return Reconstruction(task, task_clip(reference, setup), points, moment)

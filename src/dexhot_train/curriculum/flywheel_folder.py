@@ -71,7 +71,7 @@ def read_flywheel(folder: Path) -> FlywheelFolder:
         command, plain = str(config["command"]), bool(options.get("plain", False))
         return FlywheelFolder(folder, len(options["sizes"]), ways, clips, command, plain)
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise FileFormatError(f"{folder} is no folder of `dexhot train flywheel` ({e!r}).") from e
+        raise FileFormatError(f"{folder} is not a folder of `dexhot train flywheel` ({e!r}).") from e
 
 
 def generator_file(folder: Path) -> Path:

@@ -330,6 +330,6 @@ def load_generator(path: Path) -> Generator:
         model.net.load_state_dict(state["net"])
     except (KeyError, TypeError, RuntimeError) as e:
         raise FileFormatError(
-            f"{path} is no homotopy path generator ({e}); train one with `dexhot train generator`."
+            f"{path} is not a homotopy path generator ({e}); train one with `dexhot train generator`."
         ) from e
     return model

@@ -46,7 +46,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     rows = read_lines(path, dict, "remove the line, its attempt is then repeated")
     for number, row in enumerate(rows, 1):
         if missing := [name for name in NEEDED if name not in row]:
-            raise FileFormatError(f"{path}, line {number} lacks {', '.join(missing)}; it is no ledger of dexhot.")
+            raise FileFormatError(f"{path}, line {number} lacks {', '.join(missing)}; it is not a ledger of dexhot.")
     return rows
 
 

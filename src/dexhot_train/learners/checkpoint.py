@@ -33,7 +33,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as e:
         raise FileFormatError(f"checkpoint {path} is damaged ({type(e).__name__}); train anew, or restore it.") from e
     if header.get("schema") != SCHEMA or header.get("version") != VERSION:
-        raise FileFormatError(f"{path} is no checkpoint of this version of dexhot.")
+        raise FileFormatError(f"{path} is not a checkpoint of this version of dexhot.")
     unpacked: dict[str, Any] = _unpack(header["plain"], arrays)
     return unpacked
 

@@ -50,11 +50,11 @@ class SetOfDemonstrations:
 def read_set(folder: Path) -> SetOfDemonstrations:
     """From a folder of `dexhot train demonstrations`. Raises FileFormatError where it is none."""
     if not (folder / CONFIG).is_file():
-        raise FileFormatError(f"{folder} is no set of `dexhot train demonstrations`: it has no {CONFIG}.")
+        raise FileFormatError(f"{folder} is not a set of `dexhot train demonstrations`: it has no {CONFIG}.")
     rows = read(folder / LEDGER)
     try:
         made = json.loads((folder / CONFIG).read_text())["settings"]["options"]
         options = EngineOptions(**made | {"kinds": tuple(made["kinds"])})
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise FileFormatError(f"{folder} is no set of `dexhot train demonstrations` ({e}).") from e
+        raise FileFormatError(f"{folder} is not a set of `dexhot train demonstrations` ({e}).") from e
     return SetOfDemonstrations(folder, rows, options)

@@ -287,5 +287,5 @@ def test_a_clip_in_which_an_object_at_rest_could_pass_is_refused(source):
     low = truth.object_pose.copy()
     low[:, :3] = low[0, :3] + 0.2 * (low[:, :3] - low[0, :3])
     for task, path in (("give", low), ("pour", truth.object_pose)):  # the lift is not tilted
-        with pytest.raises(ClipError, match=f"no clip of task {task}"):
+        with pytest.raises(ClipError, match=f"not a clip of task {task}"):
             reconstruction(fit, replace(truth, object_pose=path), asset, task)

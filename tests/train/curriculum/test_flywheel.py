@@ -235,7 +235,7 @@ def test_ablations_mine_without_the_prior_or_without_paths_from_as_many_demonstr
 
 
 def test_another_folder_is_no_flywheel(tmp_path):
-    with pytest.raises(FileFormatError, match="no folder of `dexhot train flywheel`"):
+    with pytest.raises(FileFormatError, match="not a folder of `dexhot train flywheel`"):
         read_flywheel(tmp_path)
 
 

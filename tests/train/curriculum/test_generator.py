@@ -146,7 +146,7 @@ def test_without_pairs_or_with_bad_values_there_is_no_generator(data, tmp_path):
 
 def test_another_checkpoint_is_no_generator(data, tmp_path):
     train_generator(*data, TINY, tmp_path)
-    with pytest.raises(FileFormatError, match="no homotopy path generator"):
+    with pytest.raises(FileFormatError, match="not a homotopy path generator"):
         load_generator(tmp_path / CHECKPOINT)
 
 

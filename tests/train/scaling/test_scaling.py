@@ -234,7 +234,7 @@ def test_averaged_labels_are_of_the_same_attempts_and_dagger_asks_its_network(fo
 
 
 def test_bad_input_is_named(folder, cache, tmp_path):
-    with pytest.raises(FileFormatError, match=r"is no set of `dexhot train demonstrations`"):
+    with pytest.raises(FileFormatError, match=r"is not a set of `dexhot train demonstrations`"):
         read_set(tmp_path)
     with pytest.raises(DexhotError, match="too small for any of the counts"):
         run_scaling(read_set(folder), replace(TINY, counts=(100,)), tmp_path / "out", here)

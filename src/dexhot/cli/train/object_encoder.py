@@ -44,7 +44,7 @@ def run(args: ObjectEncoderTraining) -> None:
         try:
             load_encoder(out)
         except DexhotError as e:
-            raise DexhotError(f"{out} is there and no object encoder: name another file with --out.") from e
+            raise DexhotError(f"{out} exists and is not an object encoder: name another file with --out.") from e
     command = " ".join(["dexhot train object-encoder", *args.objects, *options_of(args, ("objects", "out", "json"))])
     with progress("training", counted=True) as job:
         encoder = train_encoder(

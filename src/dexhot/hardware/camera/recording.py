@@ -52,7 +52,7 @@ def open_recording(
     if not place.exists():
         raise FileFormatError(f"{path} does not exist; give a bag, a capture, a folder with camera.yaml, or a video.")
     if str(path).startswith("dir:") and not (place / "camera.yaml").is_file():
-        raise FileFormatError(f"{path} has no camera.yaml, so it is no folder of images (docs/capture.md).")
+        raise FileFormatError(f"{path} has no camera.yaml, so it is not a folder of images (docs/capture.md).")
     if place.is_file() and (kind := kind_of(place)):
         raise FileFormatError(
             f"{path} is a {kind} file; give a recording: a bag, a capture, a folder with camera.yaml, or a video."
@@ -62,7 +62,7 @@ def open_recording(
     source: Iterator[Frames]
     video = place.suffix.lower() in VIDEOS
     if fovy is not None and not video:
-        raise DexhotError(f"{path} is no video and has the intrinsics of its camera: leave out --fovy.")
+        raise DexhotError(f"{path} is not a video and has the intrinsics of its camera: leave out --fovy.")
     if video:
         made[ASSUMED] = FOVY if fovy is None else fovy
         source = video_frames(place, made[ASSUMED])
