@@ -15,7 +15,7 @@ POSE[:3, 3] = 0.1, 0.05, 0.7
 def sighting(side="right", by=0.0, confidence=0.95):
     x = np.linspace(0, 1, 21)
     pixels = np.stack([300 + by + 40 * np.cos(6 * x), 200 + 60 * x], 1)
-    return HandSighting(side, pixels, confidence, float(side == "right"), np.zeros(21))
+    return HandSighting(side, pixels, confidence, float(side == "right"))
 
 
 class LabHands:

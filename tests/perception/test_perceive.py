@@ -10,6 +10,7 @@ from dexhot.errors import DexhotError, FileFormatError
 
 pytest.importorskip("numba")
 from dexhot.data.labels import OBJECT
+from dexhot.fitting.frames import frames_of
 from dexhot.geometry.planes import table_plane
 from dexhot.hardware.camera.recording import open_recording
 from dexhot.perception import mask_kernels as kernels
@@ -178,7 +179,10 @@ def test_a_guess_of_relative_depth_is_kept_where_an_estimator_gives_one(tmp_path
     again = read_evidence(write_evidence(evidence, tmp_path / "bag"))
     assert np.array_equal(again.relative_depth["right"], found, equal_nan=True)
     assert again.keypoints["right"].shape == (3, 21, 6)
+    frames = frames_of(clip(3), again, "right", False)
+    assert frames[1].relative_depth is None and np.array_equal(frames[2].relative_depth, guess)
     without, _ = perceive(clip(1), images([plain]), None, "right")
+    assert plain.relative_depth is None and not plain.along.any() and np.array_equal(guessed.along, guess)
     assert without.relative_depth == read_evidence(write_evidence(without, tmp_path / "other")).relative_depth == {}
 
 

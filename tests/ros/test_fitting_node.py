@@ -76,14 +76,14 @@ def test_hand_and_object_are_fitted_and_published_with_the_images_stamp(fitting,
     assert len(fitting.models[-1].position) == 51 + fitting.node.person.shape_size
 
 
-@pytest.mark.parametrize("relative_depth", [None, np.linspace(0.0, 40.0, 21)])
+@pytest.mark.parametrize("relative_depth", [None, np.full(21, np.nan), np.linspace(0.0, 40.0, 21)])
 def test_the_detectors_relative_depth_is_fitted_where_it_is_estimated(fitting, clip, monkeypatch, relative_depth):
     given = []
     monkeypatch.setattr(fitting.node.newest, "give", given.append)
     fitting.feed(clip, 0, relative_depth=relative_depth)
     [(_, frame)] = given
     assert frame.pixels == pytest.approx(clip[1].keypoints["right"][0, :, 3:5], abs=1e-3)
-    if relative_depth is None:
+    if relative_depth is None or np.isnan(relative_depth).all():
         assert frame.relative_depth is None
     else:
         assert frame.relative_depth == pytest.approx(relative_depth)

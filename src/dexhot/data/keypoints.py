@@ -27,6 +27,11 @@ PALM_LENGTH = (0.04, 0.15)  # m, wrist to middle MCP: from a child's to a very l
 UNITS = {1e-3: "millimetres", 1e-2: "centimetres", 0.0254: "inches"}  # factor to m
 
 
+def estimated(relative_depth: np.ndarray) -> np.ndarray | None:
+    """The relative depth (21,) of a hand, None where it is all NaN: arrays and messages write "not estimated" so."""
+    return relative_depth if np.isfinite(relative_depth).any() else None
+
+
 def check_size(keypoints: np.ndarray, what: str) -> None:
     """Raises ClipError, naming the likely unit, for keypoints (T, 21, 3) that are not those of a hand in metres."""
     palm = float(np.median(np.linalg.norm(keypoints[:, MIDDLE_MCP] - keypoints[:, WRIST], axis=1)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dexhot.data.keypoints import ACROSS, BONES
+from dexhot.data.keypoints import ACROSS, BONES, estimated
 from dexhot.data.labels import LABELS, OBJECT
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
@@ -53,7 +53,7 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
             seen[t, :, 3:5],
             np.nan_to_num(seen[t, :, 5]),
             evidence.object_pose[t] if with_pose else None,
-            relative[t] if relative is not None else None,
+            estimated(relative[t]) if relative is not None else None,
         )
         for t in range(len(recording.time))
     ]

@@ -41,7 +41,7 @@ class Sighting:
     pixels: np.ndarray | None = None  # (21, 2) px
     depth: np.ndarray | None = None  # (21,) m, 0 where not measured
     camera: np.ndarray | None = None  # (4,) fx fy cx cy, px
-    relative_depth: np.ndarray | None = None  # (21,) px, of the keypoints from the wrist; NaN: not estimated
+    relative_depth: np.ndarray | None = None  # (21,) px, of the keypoints from the wrist; None: not estimated
 
 
 @dataclass

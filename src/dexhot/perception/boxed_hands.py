@@ -50,5 +50,5 @@ class BoxedHands:
             size = float(np.ptp(pixels, axis=0).max())
             taken = any(np.linalg.norm(pixels.mean(0) - one.pixels.mean(0)) < SAME * size for one in there)
             if score >= LEAST and not taken:
-                found[side] = HandSighting(side, pixels, score, right, np.zeros(21))
+                found[side] = HandSighting(side, pixels, score, right)
         return found

@@ -19,7 +19,7 @@ def wrist_depth(camera: Intrinsics, hand: HandSighting, measured: np.ndarray, pa
     """m along the optical axis: the median over measured points (21, 3), NaN where unknown, or by the palm's length."""
     known = np.isfinite(measured[:, 2])
     if known.any():
-        return float(np.median(measured[known, 2] / (1.0 + hand.relative_depth[known] / camera.fx)))
+        return float(np.median(measured[known, 2] / (1.0 + hand.along[known] / camera.fx)))
     shape = _at(camera, hand, 1.0)
     bones = np.linalg.norm(shape[PALM_BONES[:, 0]] - shape[PALM_BONES[:, 1]], axis=1)
     return palm_length * float(PALM_RATIOS.sum() / max(bones.sum(), 1e-6))
@@ -27,7 +27,7 @@ def wrist_depth(camera: Intrinsics, hand: HandSighting, measured: np.ndarray, pa
 
 def _at(camera: Intrinsics, hand: HandSighting, wrist: float) -> np.ndarray:
     """(21, 3) m: the hand's shape with the wrist at this depth, to which it is proportional."""
-    points: np.ndarray = camera.backproject(hand.pixels, wrist * (1.0 + hand.relative_depth / camera.fx))
+    points: np.ndarray = camera.backproject(hand.pixels, wrist * (1.0 + hand.along / camera.fx))
     return points
 
 

@@ -200,7 +200,7 @@ class LiveEyes:
                 if self.palm_length:
                     points[:, :3] = filled(self.camera, hand, points[:, :3], self.palm_length)
                 seen.keypoints[hand.side] = points
-                if hand.relative_depth.any():
+                if hand.relative_depth is not None:
                     seen.relative_depth[hand.side] = hand.relative_depth
         if self.robot is not None and robot_q is not None:
             mask = self.robot(robot_q, z)

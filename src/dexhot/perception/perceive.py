@@ -159,7 +159,7 @@ def relative_depth_of(taken: Mapping[int, SeenHand], T: int) -> np.ndarray:
     """(T, 21) as in Evidence, NaN where it is not estimated."""
     rows = np.full((T, 21), np.nan)
     for frame, one in taken.items():
-        if one.relative_depth is not None and one.relative_depth.any():
+        if one.relative_depth is not None:
             rows[frame] = one.relative_depth
     return rows
 

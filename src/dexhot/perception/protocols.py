@@ -17,7 +17,16 @@ class HandSighting:
     pixels: np.ndarray  # (21, 2) u v, MediaPipe order
     confidence: float  # that this is a hand, in [0, 1]
     right_score: float  # that it is a right hand, in [0, 1]
-    relative_depth: np.ndarray  # (21,) along the optical axis relative to the wrist, in pixels; all 0: not estimated
+    relative_depth: np.ndarray | None = None  # (21,) px along the optical axis from the wrist; None: not estimated
+
+    def __post_init__(self) -> None:
+        if self.relative_depth is not None and not np.any(self.relative_depth):
+            object.__setattr__(self, "relative_depth", None)  # adapters of 0.1.0 give zeros
+
+    @property
+    def along(self) -> np.ndarray:
+        """(21,) relative depth; without an estimate 0, as of a hand parallel to the image."""
+        return np.zeros(len(self.pixels)) if self.relative_depth is None else self.relative_depth
 
 
 @dataclass(frozen=True)

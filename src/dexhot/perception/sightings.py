@@ -42,8 +42,8 @@ def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np
     z[inside] = kernels.measured_at(depth, u[inside], v[inside])
     if not z.any():
         return out
-    middle = np.median((z - hand.relative_depth * z / camera.fx)[z > 0])  # depth of the wrist
-    expected = middle + hand.relative_depth * middle / camera.fx
+    middle = np.median((z - hand.along * z / camera.fx)[z > 0])  # depth of the wrist
+    expected = middle + hand.along * middle / camera.fx
     on = (z > 0) & (np.abs(z - expected) < SPREAD / 2)
     out[on, :3] = camera.backproject(hand.pixels[on], z[on])
     return out

@@ -48,7 +48,7 @@ class MmposeHands:
                 )
             score = float(np.clip(np.mean(one["keypoint_scores"]), 0.0, 1.0))
             if score >= LEAST:
-                found.append(HandSighting(side, pixels + origin, score, float(side == "right"), np.zeros(21)))
+                found.append(HandSighting(side, pixels + origin, score, float(side == "right")))
         return sorted(found, key=lambda hand: -hand.confidence)
 
 

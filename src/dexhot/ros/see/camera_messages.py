@@ -6,6 +6,7 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from dexhot.data.keypoints import estimated
 from dexhot.data.recording import check_intrinsics
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, KEYPOINT_FIELDS, RELATIVE_DEPTH
 from dexhot.errors import FileFormatError
@@ -89,12 +90,12 @@ def read_cloud(message: PointCloud2, fields: tuple[str, ...] = KEYPOINT_FIELDS, 
 
 
 def read_keypoints(message: PointCloud2) -> tuple[np.ndarray, np.ndarray | None]:
-    """(21, 6) of a hand's keypoints, and their relative depth (21,) px, None without it. Raises RefusedError."""
+    """(21, 6) of a hand's keypoints, and their relative depth (21,) px or None. Raises RefusedError."""
     fields = (*KEYPOINT_FIELDS, RELATIVE_DEPTH)
     if len(message.fields) != len(fields):
         return read_cloud(message), None
     rows = read_cloud(message, fields)
-    return rows[:, :-1], rows[:, -1]
+    return rows[:, :-1], estimated(rows[:, -1])
 
 
 class FramesPublisher:
