@@ -280,7 +280,7 @@ def test_with_masks_the_labels_of_images_without_a_pose_correct_the_place(bench,
     header = Header(stamp=messages.to_stamp(BEGIN + 25 * TICK), frame_id=FRAME)
     node.on_camera(camera_info(header, camera))
     pose = node.filter.estimate().object_pose
-    points = camera.project(transform(inverse(PLACE), transform(pose + [0.004, 0, 0, 0, 0, 0, 0], node.hull)))
+    points = camera.project(transform(inverse(PLACE), transform(pose + [0.004, 0, 0, 0, 0, 0, 0], node.shape.hull)))
     lines = ConvexHull(points).equations
     v, u = np.mgrid[:240, :320]
     labels = 2 * (np.stack([u, v], -1) @ lines[:, :2].T + lines[:, 2] <= 0).all(-1).astype(np.uint8)

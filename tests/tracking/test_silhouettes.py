@@ -12,7 +12,7 @@ from dexhot.geometry.cameras import pinhole
 from dexhot.geometry.poses import transform
 from dexhot.tracking.hand_object_filter import HandObjectFilter
 from dexhot.tracking.observations import SeenKeypoints, SeenPose
-from dexhot.tracking.silhouettes import SIDES, SeenBox, SeenMask, hull_of, seen_mask
+from dexhot.tracking.silhouettes import SIDES, OfObject, SeenBox, SeenMask, hull_of, seen_mask
 
 CAMERA, VIEW = pinhole(320, 240, 42.0), np.array([0.05, -0.1, 0.3, *single.exp([0.2, -0.3, 0.1])])
 BOX = np.array(list(itertools.product((-0.03, 0.03), (-0.05, 0.05), (-0.04, 0.04))))
@@ -44,7 +44,7 @@ def started(pose: np.ndarray = POSE, keypoints: int = 0, sure: float = 1.0) -> H
 
 
 def whole(mask: np.ndarray, hidden: np.ndarray = FREE, hull: np.ndarray = BOX, view: np.ndarray = VIEW) -> SeenMask:
-    seen = seen_mask(mask, hidden, hull, CAMERA, view)
+    seen = seen_mask(mask, hidden, OfObject(hull), CAMERA, view)
     assert seen is not None
     return seen
 
@@ -55,7 +55,7 @@ def test_derivatives_of_box_and_mask(what):
     f.observe(0.2, SeenKeypoints(np.eye(3) * 0.1, 0.003))
     s, step = f._state.copy(), 1e-6
     mask = drawn(POSE, PRISM)
-    seen = SeenBox(box_of(mask), PRISM, CAMERA, VIEW) if what == "box" else whole(mask, hull=PRISM)
+    seen = SeenBox(box_of(mask), OfObject(PRISM), CAMERA, VIEW) if what == "box" else whole(mask, hull=PRISM)
     rows = seen.rows(s)
     assert len(rows.residual) == (4 if what == "box" else 16) and rows.columns == slice(18, 24)
     assert rows.jacobian is not None
@@ -77,7 +77,7 @@ def test_the_mask_of_an_object_where_it_is_agrees_to_half_a_pixel(shape):
         pose = np.concatenate([POSE[:3] + rng.uniform(-0.01, 0.01, 3), single.exp(rng.normal(size=3))])
         mask, s = drawn(pose, shape), started(pose)._state
         found.append(whole(mask, hull=shape).rows(s).residual)
-        box = SeenBox(box_of(mask), shape, CAMERA, VIEW).rows(s).residual * SIDES.sum(axis=1)
+        box = SeenBox(box_of(mask), OfObject(shape), CAMERA, VIEW).rows(s).residual * SIDES.sum(axis=1)
         assert np.abs(box).max() < 1.1
     assert abs(np.mean(found)) < 0.5 and np.abs(found).max() < 1.5
 
@@ -93,7 +93,7 @@ def test_boxes_and_masks_hold_an_object_without_a_pose(what):
             continue
         for view in views:
             mask = drawn(pose, view=view)
-            seen = SeenBox(box_of(mask), BOX, CAMERA, view) if what == "box" else whole(mask, view=view)
+            seen = SeenBox(box_of(mask), OfObject(BOX), CAMERA, view) if what == "box" else whole(mask, view=view)
             assert f.observe(k / 30, seen)
     e = f.estimate()
     assert e.object == "tracked" and np.linalg.norm(e.object_pose[:3] - pose[:3]) < 0.008
@@ -114,8 +114,8 @@ def test_a_hand_before_the_object_costs_the_directions_towards_it():
     mask, hidden = drawn(POSE), FREE.copy()
     hidden[:, : np.nonzero(mask)[1].min() + 12] = True
     seen = whole(mask & ~hidden, hidden)
-    left, right = seen.extent[8], seen.extent[0]
-    assert np.isnan(left) and np.isfinite(right) and 9 <= np.isfinite(seen.extent).sum() < 16
+    left, right = seen.extent()[8], seen.extent()[0]
+    assert np.isnan(left) and np.isfinite(right) and 9 <= np.isfinite(seen.extent()).sum() < 16
     f = started(sure=25.0)
     before = f.estimate().object_pose
     assert f.observe(0.2, seen)
@@ -128,14 +128,14 @@ def test_a_hand_before_the_object_costs_the_directions_towards_it():
 def test_a_hand_elsewhere_costs_nothing():
     mask, hidden = drawn(POSE), FREE.copy()
     hidden[:, :20] = True
-    assert np.nonzero(mask)[1].min() > 70 and np.isfinite(whole(mask, hidden).extent).all()
+    assert np.nonzero(mask)[1].min() > 70 and np.isfinite(whole(mask, hidden).extent()).all()
 
 
 def test_where_the_image_ends_at_the_object_it_is_not_known():
     v, u = np.nonzero(drawn(POSE))
     mask = np.zeros_like(FREE)
     mask[v, u - u.min()] = True
-    extent = whole(mask).extent
+    extent = whole(mask).extent()
     assert np.isnan(extent[8]) and np.isfinite(extent[[0, 4, 12]]).all()
 
 
@@ -144,9 +144,9 @@ def test_a_side_that_is_not_known_is_left_out():
     box[0] = np.nan
     f = started()
     before = f.estimate().object_pose
-    assert f.observe(0.2, SeenBox(box, BOX, CAMERA, VIEW))
+    assert f.observe(0.2, SeenBox(box, OfObject(BOX), CAMERA, VIEW))
     assert np.linalg.norm(f.estimate().object_pose[:3] - before[:3]) < 0.002
-    assert not started().observe(0.2, SeenBox(np.full(4, np.nan), BOX, CAMERA, VIEW))
+    assert not started().observe(0.2, SeenBox(np.full(4, np.nan), OfObject(BOX), CAMERA, VIEW))
 
 
 @pytest.mark.parametrize("what", ["box", "mask"])
@@ -155,7 +155,7 @@ def test_another_objects_outline_is_rejected_whole(what):
     other = drawn(POSE + [0.12, 0.0, 0.0, 0, 0, 0, 0], 0.7 * BOX)
     f = started()
     before = f.estimate(0.2).object_pose
-    assert not f.observe(0.2, SeenBox(box_of(other), BOX, CAMERA, VIEW) if what == "box" else whole(other))
+    assert not f.observe(0.2, SeenBox(box_of(other), OfObject(BOX), CAMERA, VIEW) if what == "box" else whole(other))
     np.testing.assert_allclose(f.estimate().object_pose, before, atol=1e-9)
 
 
@@ -165,7 +165,7 @@ def test_an_object_behind_the_camera_has_no_outline():
 
 
 def test_an_empty_mask_is_none():
-    assert seen_mask(FREE, FREE, BOX, CAMERA, VIEW) is None
+    assert seen_mask(FREE, FREE, OfObject(BOX), CAMERA, VIEW) is None
 
 
 def test_the_hull_is_the_meshs_outermost_vertices():
@@ -175,4 +175,4 @@ def test_the_hull_is_the_meshs_outermost_vertices():
 
 def test_noise_is_checked():
     with pytest.raises(DexhotError, match="box or mask"):
-        started().observe(0.2, SeenBox(box_of(drawn(POSE)), BOX, CAMERA, VIEW, noise=0.0))
+        started().observe(0.2, SeenBox(box_of(drawn(POSE)), OfObject(BOX), CAMERA, VIEW, noise=0.0))

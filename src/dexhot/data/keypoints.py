@@ -1,11 +1,13 @@
 """The 21 hand keypoints in MediaPipe order, and the wrist frame that they define."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from dexhot.errors import ClipError
-from dexhot.geometry.poses import make_pose
-from dexhot.geometry.rotations import matrix_to_quat
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 NAMES = ("wrist",) + tuple(
     f"{finger}_{joint}"
@@ -43,11 +45,14 @@ def check_size(keypoints: np.ndarray, what: str) -> None:
     raise ClipError(f"{what}: wrist to middle MCP is {palm:.3g} m, a hand's is {least:g} to {most:g}; {why}.")
 
 
-def wrist_pose(keypoints: ArrayLike, side: str) -> np.ndarray:
+def wrist_pose(keypoints: "ArrayLike", side: str) -> np.ndarray:
     """Keypoints (..., 21, 3) of a "right" or "left" hand -> wrist poses (..., 7).
 
     Axes: x from the wrist to the middle finger's knuckle, z dorsal, y = z cross x (toward the thumb on a right hand).
     """
+    from dexhot.geometry.poses import make_pose  # with SciPy, which the constants do without
+    from dexhot.geometry.rotations import matrix_to_quat
+
     k = np.asarray(keypoints, float)
     return make_pose(k[..., WRIST, :], matrix_to_quat(wrist_axes(k, side)))
 

@@ -131,3 +131,9 @@ def matrix_from_6d(d: ArrayLike) -> np.ndarray:
     y = d[..., 3:] - x * (x * d[..., 3:]).sum(-1, keepdims=True)
     y = y / np.linalg.norm(y, axis=-1, keepdims=True)
     return np.stack([x, y, np.cross(x, y)], axis=-1)
+
+
+def golden_spiral(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count,) polar angle and azimuth, rad, of directions that lie evenly over the sphere."""
+    k = np.arange(count) + 0.5
+    return np.arccos(1 - 2 * k / count), np.pi * (1 + 5**0.5) * k

@@ -16,6 +16,7 @@ from dexhot.errors import MeshError
 from dexhot.geometry.boxes import window
 from dexhot.geometry.cameras import Intrinsics, project_pinhole
 from dexhot.geometry.meshes import surface_samples
+from dexhot.geometry.rotations import golden_spiral
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.volume import object_volume
@@ -92,10 +93,8 @@ def rigid_model(
 @cache
 def hypotheses() -> np.ndarray:
     """(VIEWS * TURNS, 3, 3) rotations spread over SO(3)."""
-    k = np.arange(VIEWS) + 0.5
-    up, around = np.arccos(1 - 2 * k / VIEWS), np.pi * (1 + 5**0.5) * k
     out = []
-    for a, b in zip(up, around):
+    for a, b in zip(*golden_spiral(VIEWS)):
         tilt = Rotation.from_euler("ZY", [b, a])  # about the turned axes: the view sphere, not one circle of it
         out += [(Rotation.from_euler("z", 2 * np.pi * n / TURNS) * tilt.inv()).as_matrix() for n in range(TURNS)]
     return np.array(out)

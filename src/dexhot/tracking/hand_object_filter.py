@@ -27,27 +27,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from dexhot.data.keypoints import NAMES
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import Symmetric, nearest_equivalent
+from dexhot.tracking.bones import bone_lengths, bone_rows
 from dexhot.tracking.contact_dynamics import Carried, carry
 from dexhot.tracking.observations import (
     Observation,
     SeenKeypoints,
-    SeenPixels,
     SeenPose,
     Single,
     check_finite,
+    in_image_of_hand,
     parts,
+    whose,
 )
-from dexhot.tracking.rows import ObservedRows
+from dexhot.tracking.rows import ObservedRows, What
 
 Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
-What = Literal["hand", "object"]
 EYE = np.eye(12)
 SHAKE = np.repeat([0.05**2, 0.5**2], 3)  # (m/s)^2, (rad/s)^2 of a carried object's twist about the contact points'
 GATES = {1: 10.8, 2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
+BONE_FRAMES = 60  # of the mean of a bone's length
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
 HAND_WEIGHT = np.full(21, 0.15)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[1:].reshape(5, 4)[:, 1:] = np.outer(  # thumb to little finger, of which the last two often only follow
@@ -64,6 +67,7 @@ class HandObjectOptions:
     finger_acceleration: float = 0.5  # m/s^2 per root Hz, of keypoints against each other
     finger_alone: float = 0.05  # of that variance, of a keypoint by itself
     finger_length: float = 0.04  # m, distance over which keypoints move together
+    bone: float = 0.003  # m, sigma of a bone's length where a person's hand is seen in images
     acceleration: float = 3.0  # m/s^2 per root Hz, of a free object
     angular_acceleration: float = 30.0  # rad/s^2 per root Hz
     slip: float = 0.01  # m per root s, of a carried object against a hand that moves at `pace`
@@ -148,6 +152,7 @@ class _State:
         self.keypoints, self.velocities = np.zeros((count, 3)), np.zeros((count, 3))
         self.refused = np.zeros(count, int)  # times in a row that each keypoint was outside its gate
         self.density = np.zeros((3 * count, 3 * count))  # of the hand's accelerations
+        self.bones, self.measured = np.zeros(0), 0  # (B,) m, mean over so many frames in space
         self.p, self.q, self.twist = np.zeros(3), (1.0, 0.0, 0.0, 0.0), np.zeros(6)
         self.P = np.zeros((n, n))
         self.symmetry, self.weight = symmetry, weight
@@ -262,6 +267,9 @@ class HandObjectFilter:
 
     def _step(self, stamp: float, observations: tuple[Observation, ...]) -> bool:
         s = self._predicted(self._state, stamp)
+        if s.measured and any(in_image_of_hand(o) for o in observations):
+            rows = bone_rows(s.keypoints, s.bones, self.options.bone)
+            _correct(s, *_innovation(s, rows), rows.residual)
         accepted = False
         for observation in observations:
             for part in parts(observation):
@@ -270,7 +278,7 @@ class HandObjectFilter:
         return accepted
 
     def _use(self, s: _State, observation: Single) -> bool:
-        what: What = "hand" if isinstance(observation, SeenKeypoints | SeenPixels) else "object"
+        what = whose(observation)
         if self._status(s, what) in ("unknown", "lost"):
             if self._start(s, observation):
                 return True
@@ -284,6 +292,8 @@ class HandObjectFilter:
         if isinstance(observation, SeenKeypoints):
             assert isinstance(rows.columns, np.ndarray)
             self._doubt(s, observation.points, rows.columns[::3] // 3, inside)
+            if 2 * inside.sum() > len(s.keypoints):
+                _measure_bones(s)
         seen: LastSeen = getattr(s, what)
         if accepted:
             setattr(s, what, LastSeen(True, s.stamp, 0, seen.restarts))
@@ -343,6 +353,7 @@ class HandObjectFilter:
             P[np.ix_(rows.columns, rows.columns)] += rows.noise
             s.density, s.anchors = self._hand_density(s.keypoints), ()
             P[half:n, half:n] = o.first_speed**2 / s.density[0, 0] * s.density  # moves together
+            s.measured = 0  # it may be another person's
             s.hand = LastSeen(True, s.stamp, 0, s.hand.restarts + s.hand.started)
         else:
             return False
@@ -612,6 +623,14 @@ def _correct(s: _State, HP: np.ndarray, S: np.ndarray, residual: np.ndarray, gat
     s.p, s.twist = s.p + dx[at : at + 3], s.twist + dx[at + 6 :]
     s.q = single.normalise(single.multiply(single.exp(dx[at + 3 : at + 6].tolist()), s.q))
     return True
+
+
+def _measure_bones(s: _State) -> None:
+    """Take the lengths of a person's bones into their mean."""
+    if len(s.keypoints) == len(NAMES):
+        s.measured = min(s.measured + 1, BONE_FRAMES)
+        now = bone_lengths(s.keypoints)
+        s.bones = now if s.measured == 1 else s.bones + (now - s.bones) / s.measured
 
 
 def _six(position: float, rotation: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.tracking.contact_dynamics import skew
-from dexhot.tracking.rows import Expected, ObservedRows, object_columns
+from dexhot.tracking.rows import Expected, ObservedRows, What, object_columns
 from dexhot.tracking.silhouettes import SeenBox, SeenMask
 
 if TYPE_CHECKING:
@@ -128,6 +128,18 @@ class SeenJoints:
 
 Single = SeenKeypoints | SeenPixels | SeenCentre | SeenPose | SeenBox | SeenMask
 Observation = Single | SeenFrame | SeenJoints
+
+
+def whose(observation: Single) -> What:
+    """Which of the two it is of."""
+    if isinstance(observation, SeenBox | SeenMask):
+        return observation.of.what
+    return "hand" if isinstance(observation, SeenKeypoints | SeenPixels) else "object"
+
+
+def in_image_of_hand(observation: Observation) -> bool:
+    """Whether it shows a hand without its depth."""
+    return isinstance(observation, SeenPixels | SeenBox | SeenMask) and whose(observation) == "hand"
 
 
 def parts(observation: Observation) -> tuple[Single, ...]:

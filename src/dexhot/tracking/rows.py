@@ -1,11 +1,13 @@
 """Residuals of an observation, linearised at a state of the hand-object filter."""
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import Symmetric
+
+What = Literal["hand", "object"]
 
 
 class ObservedRows(NamedTuple):

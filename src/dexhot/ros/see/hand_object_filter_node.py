@@ -57,7 +57,7 @@ from dexhot.tracking import kernels
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.object_state import ObjectState
 from dexhot.tracking.observations import Observation, SeenJoints, SeenKeypoints, SeenPose
-from dexhot.tracking.silhouettes import hull_of, seen_mask
+from dexhot.tracking.silhouettes import OfObject, hull_of, seen_mask
 
 TICK = 1.0 / RATE  # s
 TOGETHER = 0.2 * TICK  # s between states of arm and hand of one moment
@@ -100,7 +100,7 @@ class HandObjectFilterNode(DexhotNode):
             self.obey(JointState, LEAP_STATES, self.on_hand, "state")
             self.joint_sigma = np.array([ARM_SIGMA] * len(FR3_JOINTS) + [FINGER_SIGMA] * len(self.fingers))
             if self.p.object_mask:
-                self.hull = hull_of(load_object(reference.object_name).vertices)
+                self.shape = OfObject(hull_of(load_object(reference.object_name).vertices))
                 place = f"/{self.p.camera_namespace.strip('/')}" if self.p.camera_namespace else OURS
                 self.subscribe(CameraInfo, place + ALIGNED.replace("image_raw", "camera_info"), self.on_camera)
                 self.subscribe(Image, LABELS, self.on_labels)
@@ -217,7 +217,7 @@ class HandObjectFilterNode(DexhotNode):
             return
         hidden = (labels == LABEL["right"]) | (labels == LABEL["left"])
         camera_T_world = inverse(self.frames.world_T(message.header.frame_id, stamp))
-        seen = seen_mask(mask, hidden, self.hull, self.camera, camera_T_world)
+        seen = seen_mask(mask, hidden, self.shape, self.camera, camera_T_world)
         if seen is not None and self.observe(stamp, seen):
             self.values["masks"] += 1  # type: ignore[operator]
 
