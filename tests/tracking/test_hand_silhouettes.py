@@ -264,6 +264,26 @@ def test_bones_keep_a_hand_that_is_seen_in_an_image_at_its_size_and_distance(bon
         assert size > 1.3 and depth > 0.2
 
 
+def test_bones_are_measured_where_most_of_the_hand_is_seen():
+    scene = Scene()
+    f, tips = scene.started(), np.full((21, 3), np.nan)
+    bones, tips[4::4] = f._state.bones, scene.keypoints[4::4] + [0.0, 0.0, 0.01]
+    assert f.observe(0.2, SeenKeypoints(tips)) and f._state.bones is bones
+    f.observe(0.25, SeenKeypoints(scene.keypoints))
+    assert f._state.measured == 5 and (f._state.bones != bones).all()
+
+
+def test_an_error_of_the_flesh_is_that_of_all_directions_in_which_it_is_outermost():
+    scene = Scene()
+    s, seen = scene.started()._state, scene.seen("mask")
+    noise, J = seen.rows(s).noise, seen.rows(s).jacobian.reshape(-1, 21, 3)
+    which = np.abs(J).sum(axis=2).argmax(axis=1)
+    same, apart = which[:, None] == which, np.eye(len(which)) == 0
+    assert (same & apart).any() and (noise[same & apart] > seen.swell**2 + 0.5).all()
+    np.testing.assert_allclose(noise[~same], seen.swell**2)
+    assert (noise.diagonal() > seen.noise**2 + seen.swell**2 + 0.5).all()
+
+
 def test_derivatives_of_bones():
     x, step = Scene().keypoints, 1e-6
     rows = bone_rows(x, bone_lengths(x) + 0.001, 0.003)

@@ -39,7 +39,6 @@ class Outermost(NamedTuple):
 
     points: np.ndarray  # (D, 3) m, on its surface, in the camera's frame
     which: np.ndarray  # (D,) the vertex or keypoint to which each belongs
-    known: np.ndarray  # (D,) bool
 
 
 class WristLine(NamedTuple):
@@ -73,7 +72,7 @@ class OfObject:
         if x[:, 2].min() <= NEAREST:
             return None
         which = (camera.project(x) @ directions.T).argmax(axis=0)
-        return Outermost(x[which], which, np.ones(len(which), bool))
+        return Outermost(x[which], which)
 
     def jacobian(self, state: Expected, which: np.ndarray, slope: np.ndarray) -> tuple[slice, np.ndarray]:
         """Columns, and derivatives (D, c) of what has the derivatives `slope` (D, 3) by the points in the world."""
@@ -103,8 +102,7 @@ class OfHand:
     def outermost(
         self, state: Expected, directions: np.ndarray, camera: "Intrinsics", camera_T_world: np.ndarray
     ) -> Outermost | None:
-        """In `directions` (D, 2); None if part of it is not before the camera. Not known where it is the wrist that a
-        forearm goes on from."""
+        """In `directions` (D, 2); None if part of it is not before the camera."""
         if len(self.radii) != len(state.keypoints):
             raise DexhotError(f"{len(self.radii)} radii of keypoints, but the filter tracks {len(state.keypoints)}.")
         x = single.transform(camera_T_world, state.keypoints)
@@ -115,7 +113,7 @@ class OfHand:
         which = (camera.project(x) @ directions.T + self.radii[:, None] * steep).argmax(axis=0)
         at = np.arange(len(which))
         outward = slopes[which, at] / steep[which, at, None]
-        return Outermost(x[which] + self.radii[which, None] * outward, which, (which != WRIST) | (not self.forearm))
+        return Outermost(x[which] + self.radii[which, None] * outward, which)
 
     def jacobian(self, state: Expected, which: np.ndarray, slope: np.ndarray) -> tuple[slice, np.ndarray]:
         """Columns, and derivatives (D, c) of what has the derivatives `slope` (D, 3) by the points in the world. That
@@ -131,7 +129,7 @@ class OfHand:
         x = single.transform(camera_T_world, state.keypoints[[WRIST, MIDDLE_MCP]])
         palm = x[1] - x[0]
         along = (palm @ x[0]) ** 2 / (x[0] @ x[0] * (palm @ palm))
-        if along > 1.0 - END_ON**2 or x[:, 2].min() <= NEAREST:
+        if along > 1.0 - END_ON**2:
             return ANYWHERE
         wrist, knuckle = camera.project(x)
         return WristLine(wrist, (knuckle - wrist) / ((knuckle - wrist) ** 2).sum())
@@ -207,7 +205,6 @@ def extent_rows(
     if found is None:
         return ObservedRows(np.zeros(0), slice(0, 0), np.zeros((0, 0)), np.zeros((0, 0)), 1)
     pixels = seen.camera.project(found.points)
-    known &= found.known
     if covered is not None:
         u, v = np.rint(pixels).astype(int).T
         inside = (u >= 0) & (v >= 0) & (u < covered.shape[1]) & (v < covered.shape[0])
