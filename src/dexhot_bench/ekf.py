@@ -13,6 +13,7 @@ from dexhot.geometry.equivalents import reduced_angle
 from dexhot.progress import track
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.observations import Observation
+from dexhot_bench.ekf_hand import hand_rows
 from dexhot_bench.ekf_motions import (
     HIDDEN,
     KEYPOINT,
@@ -31,6 +32,7 @@ from dexhot_bench.ekf_vertices import beside
 
 BAND = {3: (0.2158, 9.3484), 6: (1.2373, 14.4494)}  # 2.5 and 97.5 % quantiles of chi-square
 TABLE = {True: 6, False: 40}  # clips of HandyPriors' table, quick or not
+MISSED = {True: 6, False: 40}  # clips in which the hand is missed
 CONTACT = 94  # and of its eq. 9 over vertices, which needs a fit of each hand
 
 
@@ -62,7 +64,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         "hand_nees_in_band_fraction": inside["hand_inside"],
         "object_nees_in_band_fraction": inside["object_inside"],
     }
-    metrics |= hidden_metrics(hidden) | table(motions, TABLE[quick])
+    metrics |= hidden_metrics(hidden) | table(motions, TABLE[quick]) | hand_rows(motions, MISSED[quick])
     if not quick:
         metrics |= beside(motions, CONTACT)
     rows = {h["name"]: [round(1e3 * h["carried"][0], 1), round(float(np.degrees(h["carried"][1])), 1)] for h in hidden}

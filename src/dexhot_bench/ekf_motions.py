@@ -17,6 +17,7 @@ import numpy as np
 
 from dexhot.datasets.library import load_clip, splits
 from dexhot.errors import NotFoundError
+from dexhot.fitting.clip import convention_of
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.objects.asset import Symmetry
@@ -42,6 +43,7 @@ class RealMotion:
     pose: np.ndarray  # (T, 7)
     symmetry: Symmetry = field(default_factory=Symmetry)
     object_name: str = ""  # "": its mesh is not here
+    convention: str = "mano"  # of the keypoints
 
     def lifted(self) -> int | None:
         """The frame from which the object is hidden; None if it does not move, or for too short a time."""
@@ -76,7 +78,8 @@ def grab(quick: bool) -> list[RealMotion]:
         if "right" in clip.hands:
             symmetry = load_symmetry(clip.object_name)
             keypoints = clip.hands["right"].keypoints
-            out.append(RealMotion(clip.name, clip.time, keypoints, clip.object_pose, symmetry, clip.object_name))
+            named = clip.object_name, convention_of(clip, "right")
+            out.append(RealMotion(clip.name, clip.time, keypoints, clip.object_pose, symmetry, *named))
     return out
 
 

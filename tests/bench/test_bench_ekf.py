@@ -11,6 +11,7 @@ from dexhot.objects.asset import Symmetry
 from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot.tracking.observations import SeenCentre, SeenKeypoints, SeenPose
 from dexhot_bench import ekf
+from dexhot_bench.ekf_hand import MissedHand, hand_rows
 from dexhot_bench.ekf_table import observed
 from dexhot_bench.ekf_vertices import FINGERS, ContactVertices
 
@@ -18,7 +19,9 @@ from dexhot_bench.ekf_vertices import FINGERS, ContactVertices
 def parametric(kind: str, seed: int) -> ekf.RealMotion:
     clip = generate(kind, "box", seed)[0]
     keypoints, pose = clip.hands["right"].keypoints[::2], clip.object_pose[::2]
-    return ekf.RealMotion(clip.name, clip.time[::2], keypoints, pose, object_name=clip.object_name)
+    return ekf.RealMotion(
+        clip.name, clip.time[::2], keypoints, pose, object_name=clip.object_name, convention="parametric"
+    )
 
 
 @pytest.fixture
@@ -47,6 +50,17 @@ def test_handypriors_table_has_its_rows_with_times_and_the_published_numbers(mot
     assert published["fingertips_and_centre"]["error_3d_cm"] == 7.41
     assert metrics["table1_keypoints_and_pose_3d_cm"] < 0.5 * metrics["table1_fingertips_3d_cm"]
     assert metrics["table1_fingertips_and_centre_3d_cm"] < metrics["table1_fingertips_3d_cm"]
+
+
+def test_a_hand_that_is_missed_is_held_by_its_outline(motions):
+    metrics = hand_rows(motions, 2)
+    assert metrics["missed_hand_clips"] == 2
+    for row in ("box", "mask", "pixels"):
+        assert metrics[f"missed_hand_{row}_px"] < metrics["missed_hand_none_px"]
+        assert 0.0 < metrics[f"missed_hand_{row}_mm"] < 100.0 and metrics[f"missed_hand_{row}_update_ms"] > 0.0
+    scene = MissedHand(motions[0], 0)
+    assert all((hand <= mask).all() and hand.sum() < mask.sum() for hand, mask in zip(scene.hands, scene.masks))
+    assert not any((mask & hidden).any() for mask, hidden in zip(scene.masks, scene.hidden))
 
 
 def test_a_row_of_the_table_is_given_only_what_it_says(motions):

@@ -6,13 +6,18 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from scipy.spatial import ConvexHull
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from dexhot.data.files import save
+from dexhot.data.labels import LABELS
 from dexhot.data.topics import FIT_FIELDS, HAND_POINTS, OBJECT_STATE
+from dexhot.geometry import single
 from dexhot.geometry.cameras import pinhole
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import compose, inverse, transform
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.process import bring_down
@@ -296,3 +301,40 @@ def test_with_masks_the_labels_of_images_without_a_pose_correct_the_place(bench,
     assert node.filter.estimate().object_pose[0] - pose[0] > 0.002
     with pytest.raises(RefusedError, match="camera's size"):
         node.on_labels(image(header, labels[:100]))
+
+
+def test_with_masks_the_labels_of_images_without_a_fit_correct_the_hand(bench):
+    """A lab's segmentation goes on where no keypoints are found. Labels of an image with a fit add nothing."""
+    node = bench.start(
+        HandObjectFilterNode(), static_transforms=[f"world {FRAME} 0 0 0 1 0 0 0"], hand_mask=True, side="left"
+    )
+    assert node.state == "active", node.resting
+    clouds: list[PointCloud2] = []
+    node.cloud.publish = clouds.append
+    person, camera = open_hand("left"), pinhole(320, 240, 42.0)
+    posed = person.shaped().posed(HandPose(single.matrix(single.exp([1.5, 0.0, 0.0]))))
+    shift = np.array([0.0, 0.0, 0.6]) - posed.vertices.mean(axis=0)
+    points = np.hstack([posed.keypoints(person.table("mediapipe")) + shift, np.full((21, 1), 0.004)])
+
+    def header(k: int) -> Header:
+        return Header(stamp=messages.to_stamp(BEGIN + k / 30), frame_id=FRAME)
+
+    def labels(k: int, off: float, label: int = LABELS["left"]) -> Image:
+        depth = np.full((240, 320), np.inf)
+        draw_depth(posed.vertices + shift + [off, 0.0, 0.0], person.faces, camera.pinhole, depth)
+        return image(header(k), label * np.isfinite(depth).astype(np.uint8))
+
+    node.on_labels_of_a_person(labels(0, 0.0))
+    node.on_camera(camera_info(header(0), camera))
+    for k in range(10):
+        node.on_fit(keypoint_cloud(header(k), points, FIT_FIELDS))
+        node.on_labels_of_a_person(labels(k + 1, 0.01))
+    assert node.values["masks"] == 0 and len(clouds) == 10
+    for k in range(10, 14):
+        node.on_labels_of_a_person(labels(k + 1, 0.01))
+    assert node.values["masks"] == 4 and len(clouds) == 14
+    seen = np.frombuffer(clouds[-1].data, "<f4").reshape(21, 4)
+    assert 0.005 < (seen[:, 0] - points[:, 0]).mean() < 0.015
+    node.on_labels_of_a_person(labels(15, 0.01, LABELS["right"]))
+    node.on_labels_of_a_person(labels(16, 0.01))
+    assert node.values["masks"] == 5, "somebody else's hand is not it"

@@ -16,6 +16,7 @@ import numpy as np
 from dexhot.data.keypoints import MIDDLE_MCP, NAMES, WRIST
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.geometry.boxes import window
 from dexhot.tracking.contact_dynamics import skew
 from dexhot.tracking.rows import Expected, ObservedRows, What, object_columns
 
@@ -108,11 +109,11 @@ class OfHand:
         x = single.transform(camera_T_world, state.keypoints)
         if x[:, 2].min() <= NEAREST:
             return None
-        slopes = directions @ camera.slopes(x)  # (K, D, 3): towards where a sphere is outermost
+        slopes = np.tensordot(directions, camera.slopes(x), (1, 1))  # (D, K, 3): towards where a sphere is outermost
         steep = np.sqrt((slopes**2).sum(axis=2))
-        which = (camera.project(x) @ directions.T + self.radii[:, None] * steep).argmax(axis=0)
+        which = (directions @ camera.project(x).T + self.radii * steep).argmax(axis=1)
         at = np.arange(len(which))
-        outward = slopes[which, at] / steep[which, at, None]
+        outward = slopes[at, which] / steep[at, which, None]
         return Outermost(x[which] + self.radii[which, None] * outward, which)
 
     def jacobian(self, state: Expected, which: np.ndarray, slope: np.ndarray) -> tuple[slice, np.ndarray]:
@@ -177,17 +178,7 @@ class SeenMask:
 
     def extent(self, line: WristLine | None = None) -> np.ndarray:
         """(16,) px, how far it reaches in each direction of AROUND; NaN: not known."""
-        pixels = self.border if line is None else self.border[line.ahead(self.border) > 0.0]
-        if not len(pixels) or (line is not None and line.end_on):
-            return np.full(len(AROUND), np.nan)
-        reach = pixels @ AROUND.T
-        ends = pixels[reach.argmax(axis=0)]
-        u, v = ends.T
-        height, width = self.covered.shape
-        cut = self.covered[v, u] | (u == 0) | (v == 0) | (u == width - 1) | (v == height - 1)
-        if line is not None:
-            cut |= line.ahead(ends) < HEEL
-        return np.where(cut, np.nan, reach.max(axis=0) + EDGE)
+        return known_extent(self.border, self.covered, AROUND, line)
 
 
 def extent_rows(
@@ -223,6 +214,35 @@ def extent_rows(
     return ObservedRows(residual[known], columns, J, R, 1, MAJORITY)
 
 
+def known_extent(
+    border: np.ndarray, covered: np.ndarray, directions: np.ndarray, line: WristLine | None = None
+) -> np.ndarray:
+    """(D,) px, how far pixels (M, 2) reach in each of `directions` (D, 2), without those behind a wrist. NaN where they
+    end because something covers what goes on there (H, W), the image ends, or at the wrist."""
+    pixels = border if line is None else border[line.ahead(border) > 0.0]
+    if not len(pixels) or (line is not None and line.end_on):
+        return np.full(len(directions), np.nan)
+    reach = directions @ pixels.T
+    ends = pixels[reach.argmax(axis=1)]
+    u, v = ends.T.astype(int)
+    height, width = covered.shape
+    cut = covered[v, u] | (u == 0) | (v == 0) | (u == width - 1) | (v == height - 1)
+    if line is not None:
+        cut |= line.ahead(ends) < HEEL
+    extent: np.ndarray = np.where(cut, np.nan, reach.max(axis=1) + EDGE)
+    return extent
+
+
+def seen_box(
+    mask: np.ndarray, hidden: np.ndarray, of: OfObject | OfHand, camera: "Intrinsics", camera_T_world: np.ndarray
+) -> SeenBox | None:
+    """The box of a mask, as `seen_mask` takes it; cheaper, and it says less."""
+    if not mask.any():
+        return None
+    extent = known_extent(border(mask), widened(hidden, MARGIN), SIDES)
+    return SeenBox(extent * SIDES.sum(axis=1), of, camera, camera_T_world)
+
+
 def seen_mask(
     mask: np.ndarray,
     hidden: np.ndarray,
@@ -241,24 +261,29 @@ def seen_mask(
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """(M, 2) px u, v of the pixels of `mask` (H, W) that have one beside them that is not in it."""
-    inner = mask.copy()
+    """(M, 2) px u, v: those of `mask` (H, W), which is not empty, that have one beside them that is not in it."""
+    part = window(mask, 1)
+    own = mask[part]
+    inner = own.copy()
     inner[[0, -1]], inner[:, [0, -1]] = False, False
-    inner[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    v, u = np.nonzero(mask & ~inner)
-    return np.stack([u, v], axis=1)
+    inner[1:-1, 1:-1] &= own[:-2, 1:-1] & own[2:, 1:-1] & own[1:-1, :-2] & own[1:-1, 2:]
+    v, u = np.nonzero(own & ~inner)
+    return np.stack([u + part[1].start, v + part[0].start], axis=1).astype(float)
 
 
 def widened(mask: np.ndarray, margin: int) -> np.ndarray:
     """(H, W) bool: with the pixels up to `margin` beside it, across and along."""
-    wide = mask.copy()
+    out = mask.copy()
+    if not mask.any():
+        return out
+    wide = out[window(mask, margin)]
     for _ in range(margin):
         wide[:, 1:] |= wide[:, :-1].copy()
         wide[:, :-1] |= wide[:, 1:].copy()
     for _ in range(margin):
         wide[1:] |= wide[:-1].copy()
         wide[:-1] |= wide[1:].copy()
-    return wide
+    return out
 
 
 def hull_of(vertices: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ at its own stamp. A hidden object that was held moves with the hand (tracking/ha
 hand: robot    its points follow from its joint states; a state is published for each, from /object/pose. With
                `object_mask`, images whose labels have the object without its pose correct its place by its mask.
 hand: person   a fit of every image (/hand/fit, /object/fit) is filtered, and published for its stamp, with
-               /hand/points and the wrist's pose.
+               /hand/points and the wrist's pose. With `hand_mask`, images without a fit of the hand correct its place
+               by its mask.
 """
 
 import time
@@ -22,6 +23,7 @@ from std_msgs.msg import Header
 from dexhot.data.camera_topics import ALIGNED, OURS
 from dexhot.data.diagnostics import by_node
 from dexhot.data.files import load
+from dexhot.data.keypoints import OTHER_SIDE
 from dexhot.data.labels import LABELS as LABEL
 from dexhot.data.topics import (
     DIAGNOSTICS,
@@ -41,6 +43,8 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, transform
+from dexhot.humans.flesh import flesh
+from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, load_symmetry
 from dexhot.robots.arm import FR3_JOINTS
@@ -57,7 +61,7 @@ from dexhot.tracking import kernels
 from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
 from dexhot.tracking.object_state import ObjectState
 from dexhot.tracking.observations import Observation, SeenJoints, SeenKeypoints, SeenPose
-from dexhot.tracking.silhouettes import OfObject, hull_of, seen_mask
+from dexhot.tracking.silhouettes import OfHand, OfObject, hull_of, seen_mask
 
 TICK = 1.0 / RATE  # s
 TOGETHER = 0.2 * TICK  # s between states of arm and hand of one moment
@@ -66,6 +70,7 @@ NOTED = 0.3  # s without an accepted pose before it is reported
 JUMP = 0.05  # m between the state and poses that contradict it above which the object is lost, not measured badly
 POINT_SIGMA = 0.001  # m, of a robot's point by itself: links that are not as modelled
 ARM_SIGMA, FINGER_SIGMA = 0.001, 0.02  # rad, of joints: encoders and calibration; fingers have play, too
+TABLE = "mediapipe"  # convention of fitted keypoints
 SMALLEST = 50  # px of a mask that is looked at
 SAME = 1e-4  # s between stamps of one image
 LEAST = 0.001  # m, smallest sigma that a fit is believed
@@ -100,16 +105,22 @@ class HandObjectFilterNode(DexhotNode):
             self.obey(JointState, LEAP_STATES, self.on_hand, "state")
             self.joint_sigma = np.array([ARM_SIGMA] * len(FR3_JOINTS) + [FINGER_SIGMA] * len(self.fingers))
             if self.p.object_mask:
-                self.shape = OfObject(hull_of(load_object(reference.object_name).vertices))
-                place = f"/{self.p.camera_namespace.strip('/')}" if self.p.camera_namespace else OURS
-                self.subscribe(CameraInfo, place + ALIGNED.replace("image_raw", "camera_info"), self.on_camera)
-                self.subscribe(Image, LABELS, self.on_labels)
+                self.look_at_masks(OfObject(hull_of(load_object(reference.object_name).vertices)))
         else:
+            if self.p.hand_mask:
+                self.look_at_masks(OfHand(*flesh(open_hand(self.p.side), TABLE)))
             self.cloud = self.advertise(PointCloud2, HAND_POINTS)
             self.wrist = self.advertise(PoseWithCovarianceStamped, HAND_POSE, "state")
             self.subscribe(PointCloud2, HAND_FIT, self.on_fit, "state")
             self.subscribe(PoseWithCovarianceStamped, OBJECT_FIT, self.on_fitted_object, "state")
             self.loop(10.0, self.look, "look")
+
+    def look_at_masks(self, shape: OfObject | OfHand) -> None:
+        """Subscribe to the labels of what has this shape."""
+        self.shape = shape
+        place = f"/{self.p.camera_namespace.strip('/')}" if self.p.camera_namespace else OURS
+        self.subscribe(CameraInfo, place + ALIGNED.replace("image_raw", "camera_info"), self.on_camera)
+        self.subscribe(Image, LABELS, self.on_labels if self.points is not None else self.on_labels_of_a_person)
 
     def symmetry_of(self, name: str) -> Symmetry:
         """The object's symmetry; none, with a warning, if this machine lacks the object."""
@@ -140,6 +151,8 @@ class HandObjectFilterNode(DexhotNode):
         self.reported = True  # the loss
         self.published = -np.inf  # stamp of the last state
         self.posed = -np.inf  # stamp of the last pose
+        self.fitted = -np.inf  # and of a person's last fitted hand
+        self.waiting: Image | None = None  # labels, whose fit may come
 
     # What others report
 
@@ -206,20 +219,26 @@ class HandObjectFilterNode(DexhotNode):
         """Labels come after the pose of their image; without one, the object's mask corrects its place."""
         stamp = messages.seconds(message.header.stamp)
         known = self.clip_begin < stamp < self.tick + FUTURE and self.filter.object_accepted > -np.inf
-        if self.camera is None or not known or stamp - self.posed < SAME:
-            return
+        if known and stamp - self.posed >= SAME:
+            self.take_mask(message, ("object",), ("right", "left"))
+
+    def take_mask(self, message: Image, names: tuple[str, ...], before: tuple[str, ...]) -> bool:
+        """Apply the mask of the labels `names`, of which those of `before` may hide a part; whether it was accepted."""
+        if self.camera is None:
+            return False
         labels = read_image(message)
         if labels.shape != (self.camera.height, self.camera.width):
             size = f"{labels.shape[1]}x{labels.shape[0]}"
             raise RefusedError(f"labels of {size} pixels are not of the camera's size.")
-        mask = labels == LABEL["object"]
+        mask, hidden = (np.isin(labels, [LABEL[name] for name in some]) for some in (names, before))
         if np.count_nonzero(mask) < SMALLEST:
-            return
-        hidden = (labels == LABEL["right"]) | (labels == LABEL["left"])
+            return False
+        stamp = messages.seconds(message.header.stamp)
         camera_T_world = inverse(self.frames.world_T(message.header.frame_id, stamp))
         seen = seen_mask(mask, hidden, self.shape, self.camera, camera_T_world)
-        if seen is not None and self.observe(stamp, seen):
-            self.values["masks"] += 1  # type: ignore[operator]
+        accepted = seen is not None and self.observe(stamp, seen)
+        self.values["masks"] += accepted  # type: ignore[operator]
+        return accepted
 
     # A person's hand
 
@@ -231,8 +250,23 @@ class HandObjectFilterNode(DexhotNode):
             raise RefusedError("a fitted hand is not finite.")
         points = transform(self.frames.world_T(frame, stamp), rows[:, :3])
         self.observe(stamp, SeenKeypoints(points, np.maximum(rows[:, 3], LEAST)))
+        self.fitted = stamp
         self.tick = max(self.tick, stamp)
         self.publish(stamp)
+
+    def on_labels_of_a_person(self, message: Image) -> None:
+        """Labels come before the fit of their image. Where none has come until the next ones, the hand's mask corrects
+        its place."""
+        waiting, self.waiting = self.waiting, message
+        if waiting is None or not self.filter.hand_started:
+            return
+        stamp = messages.seconds(waiting.header.stamp)
+        if stamp - self.fitted < SAME:
+            return
+        side: str = self.p.side
+        if self.take_mask(waiting, (side,), ("object", OTHER_SIDE[side])):
+            self.tick = max(self.tick, stamp)
+            self.publish(stamp)
 
     def on_fitted_object(self, message: PoseWithCovarianceStamped) -> None:
         stamp = messages.seconds(message.header.stamp)
