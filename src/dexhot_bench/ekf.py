@@ -11,7 +11,7 @@ import numpy as np
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.progress import track
-from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter
+from dexhot.tracking.hand_object_filter import HandObjectEstimate, HandObjectFilter, HandObjectOptions
 from dexhot.tracking.observations import Observation
 from dexhot_bench.ekf_hand import hand_rows
 from dexhot_bench.ekf_motions import (
@@ -24,6 +24,7 @@ from dexhot_bench.ekf_motions import (
     dexycb,
     dexycb_file,
     grab,
+    memory,
     pose_error,
     sighted,
 )
@@ -33,6 +34,7 @@ from dexhot_bench.ekf_vertices import beside
 BAND = {3: (0.2158, 9.3484), 6: (1.2373, 14.4494)}  # 2.5 and 97.5 % quantiles of chi-square
 TABLE = {True: 6, False: 40}  # clips of HandyPriors' table, quick or not
 MISSED = {True: 6, False: 40}  # clips in which the hand is missed
+ALIKE = {True: 6, False: 60}  # clips with errors that are alike in time
 CONTACT = 94  # and of its eq. 9 over vertices, which needs a fit of each hand
 
 
@@ -65,6 +67,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         "object_nees_in_band_fraction": inside["object_inside"],
     }
     metrics |= hidden_metrics(hidden) | table(motions, TABLE[quick]) | hand_rows(motions, MISSED[quick])
+    metrics |= alike_rows(motions, ALIKE[quick])
     if not quick:
         metrics |= beside(motions, CONTACT)
     rows = {h["name"]: [round(1e3 * h["carried"][0], 1), round(float(np.degrees(h["carried"][1])), 1)] for h in hidden}
@@ -72,10 +75,29 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
     return found | {"published": {"handypriors_table1": PUBLISHED}, "seconds": time.perf_counter() - began}
 
 
-def follow(motion: RealMotion, seed: int) -> dict[str, Any]:
-    """Filter a whole clip. Errors per frame, without those of the first ten frames; the sensors' are of the same
-    frames, without their outliers. `seconds`: CPU time of an update by both."""
-    f = HandObjectFilter(symmetry=motion.symmetry)
+def alike_rows(motions: list[RealMotion], clips: int) -> dict[str, Any]:
+    """Metrics `correlated_...`: errors that are alike in time, of a filter that knows for how long, on at most `clips`
+    clips; `correlated_as_white_...`: of one that takes them for white noise."""
+    chosen, out = motions[:: max(1, len(motions) // clips)][:clips], dict[str, Any]()
+    told = HandObjectOptions(hand_memory=memory(), object_memory=memory())
+    for name, options in (("correlated", told), ("correlated_as_white", HandObjectOptions())):
+        runs = [follow(m, seed, options, alike=True) for seed, m in enumerate(chosen)]
+        every = {k: float(np.concatenate([r[k] for r in runs]).mean()) for k in runs[0]}
+        ratios = [every[k] / every[f"raw_{k}"] for k in ("hand", "position", "turn")]
+        out |= {f"{name}_{what}_nees_in_band_fraction": every[f"{what}_inside"] for what in ("hand", "object")}
+        out |= {
+            f"{name}_nees_in_band_fraction": min(every["hand_inside"], every["object_inside"]),
+            f"{name}_error_ratio": max(ratios),
+        }
+    return out
+
+
+def follow(
+    motion: RealMotion, seed: int, options: HandObjectOptions | None = None, alike: bool = False
+) -> dict[str, Any]:
+    """Filter a whole clip, with errors that are `alike` in time or white. Errors per frame, without those of the first
+    ten; the sensors' are of the same frames, without their outliers. `seconds`: CPU time of an update by both."""
+    f = HandObjectFilter(options, motion.symmetry)
     names = (
         "hand",
         "raw_hand",
@@ -89,7 +111,7 @@ def follow(motion: RealMotion, seed: int) -> dict[str, Any]:
     )
     out: dict[str, list[Any]] = {name: [] for name in names}
     waiting: Sighted | None = None
-    for k, seen in enumerate(sighted(motion, seed)):
+    for k, seen in enumerate(sighted(motion, seed, alike)):
         now: list[Observation] = [seen.hand]
         if seen.object is not None and not (seen.late and k):
             now.append(seen.object)

@@ -6,7 +6,9 @@ Of DexYCB the subjects are measured on which no constant of the filter was chose
 used for that.
 
 Frames come at jittered stamps. Noise is white: 5 mm on keypoints, a fifth missing, 3 % outliers; 3 mm and 3 deg on the
-object's pose, a tenth missing, 2 % outliers, some a frame late.
+object's pose, a tenth missing, 2 % outliers, some a frame late. Errors that are alike in time, as those of real
+detectors are, have the same size, but the time constant and the white part of `dexhot synth`'s middle level; poses have
+no white part.
 """
 
 import os
@@ -23,6 +25,7 @@ from dexhot.geometry.equivalents import nearest_equivalent
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_symmetry
 from dexhot.paths import cache_dir
+from dexhot.synthesis.noise import correlated, noise_level
 from dexhot.tracking.observations import SeenKeypoints, SeenPose
 
 HIDDEN, LIFTED = 1.0, 0.03  # s, m
@@ -111,17 +114,28 @@ def dexycb(path: Path, quick: bool) -> list[RealMotion]:
     return out
 
 
-def sighted(motion: RealMotion, seed: int) -> list[Sighted]:
-    """What is observed of each frame. Noise covariance of an outlier is that of the others: the gate has to find it."""
+def memory() -> float:
+    """Time constant of errors that are alike in time, s."""
+    return noise_level("middle").keypoints["memory"]
+
+
+def sighted(motion: RealMotion, seed: int, alike: bool = False) -> list[Sighted]:
+    """What is observed of each frame; `alike`: with errors that are alike in time. Noise covariance of an outlier is
+    that of the others: the gate has to find it."""
     rng = np.random.default_rng(seed)
+    errors = alike_errors(motion, seed) if alike else None
     covariance = np.diag(np.repeat([POSITION**2, ROTATION**2], 3))
     out: list[Sighted] = []
-    for points, pose, stamp in zip(motion.keypoints, motion.pose, motion.time):
+    for k, (points, pose, stamp) in enumerate(zip(motion.keypoints, motion.pose, motion.time)):
         seen = points + rng.normal(0, KEYPOINT, points.shape)
+        if errors is not None:
+            seen = points + errors[0][k]
         wrong = rng.random(len(points)) < OUTLIERS
         seen[wrong] += rng.uniform(-0.08, 0.08, (int(wrong.sum()), 3))
         seen[rng.random(len(points)) < MISSING] = np.nan
         z = noisy(pose, rng)
+        if errors is not None:
+            z = displaced(pose, errors[1][k])
         if rng.random() < CONFUSED:
             z = np.concatenate(
                 [z[:3] + rng.uniform(-0.1, 0.1, 3), single.multiply(single.exp(rng.normal(0, 1, 3)), z[3:])]
@@ -134,8 +148,23 @@ def sighted(motion: RealMotion, seed: int) -> list[Sighted]:
 
 def noisy(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A pose (7,) with the detector's noise."""
-    q = single.multiply(single.exp(rng.normal(0, ROTATION, 3)), pose[3:])
-    return np.concatenate([pose[:3] + rng.normal(0, POSITION, 3), q])
+    turn = rng.normal(0, ROTATION, 3)
+    return displaced(pose, np.concatenate([rng.normal(0, POSITION, 3), turn]))
+
+
+def displaced(pose: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """A pose (7,) with an error (6,) of its position, m, and rotation vector in the world, rad."""
+    return np.concatenate([pose[:3] + error[:3], single.multiply(single.exp(error[3:]), pose[3:])])
+
+
+def alike_errors(motion: RealMotion, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 21, 3) m of keypoints, and (T, 6) of the object's position, m, and rotation vector, rad."""
+    rng, level = np.random.default_rng((seed, 1)), noise_level("middle").keypoints
+    slow, fast = np.array([level["slow"], level["fast"]]) / np.hypot(level["slow"], level["fast"])
+    shape, steady = motion.keypoints.shape, level["memory"]
+    points = KEYPOINT * (slow * correlated(rng, shape, motion.time, steady) + fast * rng.normal(size=shape))
+    sigma = np.repeat([POSITION, ROTATION], 3)
+    return points, sigma * correlated(rng, (len(motion.time), 6), motion.time, steady)
 
 
 def pose_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry) -> np.ndarray:

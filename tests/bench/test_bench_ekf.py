@@ -63,6 +63,18 @@ def test_a_hand_that_is_missed_is_held_by_its_outline(motions):
     assert not any((mask & hidden).any() for mask, hidden in zip(scene.masks, scene.hidden))
 
 
+def test_errors_that_are_alike_in_time_have_rows_of_their_own(motions):
+    metrics = ekf.alike_rows(motions, 2)
+    known, white = (metrics[f"{name}_nees_in_band_fraction"] for name in ("correlated", "correlated_as_white"))
+    assert known > 0.8 and known > white + 0.03 and metrics["correlated_error_ratio"] > 0.9
+    errors = [np.stack([s.hand.points for s in ekf.sighted(motions[1], 0, how)]) for how in (False, True)]
+    white_errors, alike = (np.ma.masked_invalid(e - motions[1].keypoints) for e in errors)
+    for e, low, high in ((white_errors, -0.1, 0.1), (alike, 0.5, 0.95)):
+        small = np.ma.masked_where(abs(e) > 0.02, e)
+        assert 0.004 < small.std() < 0.006
+        assert low < (small[1:] * small[:-1]).mean() / small.var() < high
+
+
 def test_a_row_of_the_table_is_given_only_what_it_says(motions):
     seen = ekf.sighted(motions[0], 0)[0]
     centre = np.array([0.0, 0.0, 0.01])

@@ -21,7 +21,7 @@ has taken it. Observations (observations.py) come in any mix, are gated group by
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import expm1, isfinite
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -87,6 +87,8 @@ class HandObjectOptions:
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     motions: tuple[Motion, ...] = ("rest", "carried", "free")  # that the object may have
     pose_gate: float = GATES[6]  # squared Mahalanobis distance of a pose
+    hand_memory: float = 0.0  # s over which errors of what is observed of the hand stay alike; 0: white noise
+    object_memory: float = 0.0  # s, of the object
     memory: float = 0.5  # s that an observation may be late
     hidden_after: float = 0.1  # s without an accepted observation
     flight: float = 0.05  # s without one after which a free object beside a hand is taken to be in it
@@ -141,6 +143,7 @@ class LastSeen(NamedTuple):
     accepted: float = -np.inf  # s, stamp of the last accepted observation
     rejected: int = 0  # observations in a row
     restarts: int = 0  # re-acquired after it was lost
+    gap: float = np.inf  # s between the last two stamps with an accepted observation
 
 
 class _State:
@@ -287,22 +290,27 @@ class HandObjectFilter:
                 return False  # what is only uncertain is still corrected by what it cannot be started from
         leaving = isinstance(observation, SeenPose) and self._choose_motion(s, observation)
         rows = observation.rows(s)
-        inside = _update(s, rows, self._gates[rows.size])
+        seen: LastSeen = getattr(s, what)
+        gap = s.stamp - seen.accepted or seen.gap  # of one stamp, such as of two cameras: that of the stamp before
+        inside = _update(s, rows, self._gates[rows.size], self._alike(what, gap))
         accepted = bool(inside.any())
         if isinstance(observation, SeenKeypoints):
             assert isinstance(rows.columns, np.ndarray)
             self._doubt(s, observation.points, rows.columns[::3] // 3, inside)
             if 2 * inside.sum() > len(s.keypoints):
                 _measure_bones(s)
-        seen: LastSeen = getattr(s, what)
         if accepted:
-            setattr(s, what, LastSeen(True, s.stamp, 0, seen.restarts))
+            setattr(s, what, LastSeen(True, s.stamp, 0, seen.restarts, gap))
             if isinstance(observation, SeenPose):
                 s.leaving = leaving
                 self._remember(s)
         elif len(inside):
             setattr(s, what, seen._replace(rejected=seen.rejected + 1))
         return accepted
+
+    def _alike(self, what: What, gap: float) -> float:
+        """Over how many observations that are `gap` s apart their errors stay alike."""
+        return (self.options.hand_memory if what == "hand" else self.options.object_memory) / gap
 
     def _doubt(self, s: _State, points: np.ndarray, which: np.ndarray, inside: np.ndarray) -> None:
         """A keypoint that was rejected too often in a row restarts where it is seen: its estimate was the outlier."""
@@ -566,12 +574,13 @@ class HandObjectFilter:
         return self._surface is None or bool((s.weight > 0.3 * self._weight.max()).sum() >= 2)
 
 
-def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
-    """Kalman update with the groups inside their gate: which those are (groups,)."""
+def _update(s: _State, rows: ObservedRows, gate: float, alike: float = 0.0) -> np.ndarray:
+    """Kalman update with the groups inside their gate: which those are (groups,). `alike`: over how many observations
+    errors stay so; 0: each has its own."""
     groups, size = len(rows.residual) // rows.size, rows.size
     if not groups:
         return np.zeros(0, bool)
-    if groups == 1:
+    if groups == 1 and not alike:
         return np.array([update_one(s, rows, gate)])
     HP, S = _innovation(s, rows)
     inside: np.ndarray = _kernels().distances(S, rows.residual, size) <= gate
@@ -579,10 +588,28 @@ def _update(s: _State, rows: ObservedRows, gate: float) -> np.ndarray:
         inside = np.zeros(groups, bool)
     if inside.any():
         keep = np.repeat(inside, size)
+        if alike:
+            S = S - rows.noise + _repeated(S, rows.noise, alike)
         if not inside.all():
             HP, S = HP[keep], S[np.ix_(keep, keep)]
         _correct(s, HP, S, rows.residual[keep])
     return inside
+
+
+def _repeated(S: np.ndarray, noise: np.ndarray, alike: float) -> np.ndarray:
+    """How much larger noise (m, m), a part of S (m, m), has to be if it is not white, (m, m).
+
+    With the correlation r of one error with the next, the mean of many observations has the variance of that of white
+    ones with f = (1 + r) / (1 - r) times theirs. A filter forgets: of its estimate the part k = f n / (h + f n) is left
+    after the next observation, with the noise's variance n and that of what it predicts, h. Its error then has that of
+    white ones with f = (1 + k r) / (1 - k r), and these two equations give f, for each residual.
+    """
+    n, apart = noise.diagonal(), -expm1(-1.0 / alike)  # apart: 1 - r
+    h = S.diagonal() - n
+    half = 0.5 * (n * (2.0 - apart) - h)
+    f = np.sqrt((half + np.sqrt(half**2 + n * h * apart)) / (n * apart))
+    larger: np.ndarray = noise * np.outer(f, f)
+    return larger
 
 
 def update_one(s: _State, rows: ObservedRows, gate: float) -> bool:
