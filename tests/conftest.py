@@ -1,6 +1,7 @@
 """Fixtures that every test may use. Data of people come from the cache or ../shared/data, never the repository."""
 
 import copy
+import dataclasses
 import fcntl
 import functools
 import os
@@ -210,13 +211,40 @@ def lift_setup(lift_object):
     return Setup(load_hand("leap_right"), lift_object, load_physics())
 
 
+def content(item):
+    """A hashable value, equal for equal content, of dataclasses, containers, arrays and plain values."""
+    if dataclasses.is_dataclass(item):
+        return type(item).__name__, *(content(getattr(item, field.name)) for field in dataclasses.fields(item))
+    if isinstance(item, dict):
+        return tuple((key, content(value)) for key, value in item.items())
+    if isinstance(item, list | tuple):
+        return tuple(map(content, item))
+    return (item.shape, item.dtype.str, item.tobytes()) if hasattr(item, "tobytes") else repr(item)
+
+
 @pytest.fixture(scope="session")
-def _lift_reference(lift):
-    from dexhot.retargeting.retarget import retarget
+def retarget_once():
+    """`retarget`, which solves what is alike to the last bit once: clip, hand, object and options. To be put in the
+    place of `retarget` where a test is about what is done with its result, of which each caller gets a copy."""
+    from dexhot.retargeting.retarget import RetargetOptions, retarget
+
+    solved = {}
+
+    def once(trajectory, hand, asset, options=None):
+        key = content((trajectory, hand, asset, options or RetargetOptions()))
+        if key not in solved:
+            solved[key] = retarget(trajectory, hand, asset, options)
+        return copy.deepcopy(solved[key])
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def _lift_reference(lift, retarget_once):
     from dexhot.robots.robot_hand import load_hand
 
     trajectory, asset = lift
-    return retarget(trajectory, load_hand("leap_right"), asset)
+    return retarget_once(trajectory, load_hand("leap_right"), asset)
 
 
 @pytest.fixture
@@ -225,21 +253,23 @@ def lift_reference(_lift_reference):
     return copy.deepcopy(_lift_reference)
 
 
+def _about_the_grasp(reference, before: int, after: int, name: str):
+    start = reference.grasp_start
+    part = slice(start - before, start + after)
+    rows = {name: getattr(reference, name)[part] for name in ("q", "target", "contact", "object_pose")}
+    return dataclasses.replace(reference, name=name, **rows, grasp_start=before, grasp_end=before + after - 3)
+
+
 @pytest.fixture
 def short_reference(lift_reference):
     """20 frames of it about the grasp: shorter than the horizon of every planner."""
-    from dataclasses import replace
+    return _about_the_grasp(lift_reference, 10, 10, "parametric/short")
 
-    start = lift_reference.grasp_start
-    rows = {name: getattr(lift_reference, name)[start - 10 : start + 10] for name in ("q", "target", "contact")}
-    return replace(
-        lift_reference,
-        name="parametric/short",
-        **rows,
-        object_pose=lift_reference.object_pose[start - 10 : start + 10],
-        grasp_start=10,
-        grasp_end=17,
-    )
+
+@pytest.fixture
+def brief_lift(lift_reference):
+    """50 of its 205 frames: the grasp and the first 9 cm of the lift, where a hand that stays fails in every world."""
+    return _about_the_grasp(lift_reference, 15, 35, lift_reference.name)
 
 
 @pytest.fixture(scope="session")

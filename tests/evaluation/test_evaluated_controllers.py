@@ -40,13 +40,19 @@ from tiny_policy import write_policy
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
 
 
+@pytest.fixture(autouse=True)
+def shared_solution(retarget_once, monkeypatch):
+    """Clips are retargeted as always, but what is alike once for all tests."""
+    monkeypatch.setattr("dexhot.evaluation.clips.retarget", retarget_once)
+
+
 @pytest.fixture
-def judged(lift_reference, lift_setup):
-    simulator = floating_simulator(lift_reference, lift_setup)
+def judged(brief_lift, lift_setup):
+    simulator = floating_simulator(brief_lift, lift_setup)
 
     def judge(name: str, trials: int = 3):
-        motion = MOTIONS[name](lift_reference, lift_setup, OPTIONS)
-        return judge_motion(lift_reference, motion, simulator, lift_setup, trials)
+        motion = MOTIONS[name](brief_lift, lift_setup, OPTIONS)
+        return judge_motion(brief_lift, motion, simulator, lift_setup, trials)
 
     return judge
 
@@ -142,7 +148,7 @@ def test_clips_of_in_hand_motion_have_a_column_of_their_own():
 @pytest.mark.parametrize("plain", [False, True])
 def test_the_in_hand_clips_of_every_dataset_are_named(plain):
     """TACO's by how far the palm turns, as GRAB's; generated ones, which turn less, by what they were generated as."""
-    options = replace(OPTIONS, controller="replay", baselines=(), trials=1, dataset="parametric", plain=plain)
+    options = replace(OPTIONS, controller="replay", baselines=(), trials=0, dataset="parametric", plain=plain)
     clips = [evaluate_clip((clip, options)) for clip in ("inhand-box-900", "lift-box-900")]
     assert [clip["in_hand"] for clip in clips] == [True, False]
     assert clips[0]["in_hand_deg"] > 9.0 > clips[1]["in_hand_deg"]
@@ -193,63 +199,63 @@ def test_errors_and_successes_are_those_of_the_judge_and_over_the_worlds(judged)
     assert row["T_err_cm"] >= 0 and row["tick_steps"] == row["steps"] == 0
 
 
-def test_each_row_tells_what_it_simulated(judged, lift_reference):
+def test_each_row_tells_what_it_simulated(judged, brief_lift):
     planned, subsequences = judged("planned", 0), judged("subsequences", 0)
-    assert 0 < planned["steps"] <= planned["rollouts"] * (len(lift_reference.q) - 1) and planned["tries"] >= 1
-    assert subsequences["steps"] > 10_000 and subsequences["seconds_cpu"] > 0
+    assert 0 < planned["steps"] <= planned["rollouts"] * (len(brief_lift.q) - 1) and planned["tries"] >= 1
+    assert subsequences["steps"] > 5 * 40 * 4 * 9 and subsequences["seconds_cpu"] > 0  # ten frames, five times
     assert planned["perturbed"] is None and planned["trials"] is None
 
 
-def test_subsequences_replan_each_ten_frames_from_where_they_are(lift_reference, lift_setup, monkeypatch):
+def test_subsequences_replan_each_ten_frames_from_where_they_are(brief_lift, lift_setup, monkeypatch):
     asked = []
     monkeypatch.setattr(SamplingPlanner, "plan", lambda self, state, t: asked.append((t, state)))
-    MOTIONS["subsequences"](lift_reference, lift_setup, OPTIONS)
-    assert [t for t, _ in asked] == list(range(0, len(lift_reference.q) - 1, 10))
+    MOTIONS["subsequences"](brief_lift, lift_setup, OPTIONS)
+    assert [t for t, _ in asked] == list(range(0, len(brief_lift.q) - 1, 10))
     assert not np.array_equal(asked[0][1], asked[1][1])
 
 
-def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference, lift_setup, tmp_path):
-    actions = base_actions(lift_reference, lift_setup.physics) + 0.01
+def test_a_demonstration_is_played_open_loop_and_tells_its_mining(brief_lift, lift_setup, tmp_path):
+    actions = base_actions(brief_lift, lift_setup.physics) + 0.01
     made = {"seconds_cpu": 12.0, "control_steps": 3400}
-    mined = Demonstration("d", lift_reference, actions, actions, lift_reference.object_pose, "2", {}, made, "leap")
+    mined = Demonstration("d", brief_lift, actions, actions, brief_lift.object_pose, "2", {}, made, "leap")
     options = replace(OPTIONS, demonstrations=str(tmp_path))
-    assert "no demonstration" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    assert "no demonstration" in MOTIONS["demonstration"](brief_lift, lift_setup, options).absent
     save(mined, tmp_path / "lift-box-0")
-    motion = MOTIONS["demonstration"](lift_reference, lift_setup, options)
+    motion = MOTIONS["demonstration"](brief_lift, lift_setup, options)
     np.testing.assert_array_equal(motion.targets, actions)
     assert not motion.relative and (motion.seconds_cpu, motion.steps) == (12.0, 3400)
-    playback = MOTIONS["playback"](lift_reference, lift_setup, options)
+    playback = MOTIONS["playback"](brief_lift, lift_setup, options)
     np.testing.assert_array_equal(playback.targets, actions)
     assert playback.relative and (playback.seconds_cpu, playback.steps) == (12.0, 3400)
-    there = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
-    actions = np.concatenate([there.q[:, :3] + 0.01, lift_reference.q[:, 3:]], axis=1)
+    there = moved(brief_lift, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
+    actions = np.concatenate([there.q[:, :3] + 0.01, brief_lift.q[:, 3:]], axis=1)
     save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
-    off = MOTIONS["demonstration"](lift_reference, lift_setup, options).targets[:, :3] - lift_reference.q[:, :3]
+    off = MOTIONS["demonstration"](brief_lift, lift_setup, options).targets[:, :3] - brief_lift.q[:, :3]
     np.testing.assert_allclose(np.linalg.norm(off, axis=1), 0.01 * np.sqrt(3), atol=1e-9)
-    save(replace(mined, reference=place(lift_reference)), tmp_path / "lift-box-0")  # the palm on the arm's path
-    assert not MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
-    aside = replace(lift_reference, q=lift_reference.q + np.eye(lift_reference.q.shape[1])[0] * 0.01)
+    save(replace(mined, reference=place(brief_lift)), tmp_path / "lift-box-0")  # the palm on the arm's path
+    assert not MOTIONS["demonstration"](brief_lift, lift_setup, options).absent
+    aside = replace(brief_lift, q=brief_lift.q + np.eye(brief_lift.q.shape[1])[0] * 0.01)
     save(replace(mined, reference=aside), tmp_path / "lift-box-0")
-    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
-    bent = replace(lift_reference, q=lift_reference.q + np.eye(lift_reference.q.shape[1])[-1] * 0.01)
+    assert "of another reference" in MOTIONS["demonstration"](brief_lift, lift_setup, options).absent
+    bent = replace(brief_lift, q=brief_lift.q + np.eye(brief_lift.q.shape[1])[-1] * 0.01)
     save(replace(mined, reference=bent), tmp_path / "lift-box-0")
-    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
-    lifted = replace(lift_reference, object_pose=lift_reference.object_pose + np.eye(7)[2] * 0.01)
+    assert "of another reference" in MOTIONS["demonstration"](brief_lift, lift_setup, options).absent
+    lifted = replace(brief_lift, object_pose=brief_lift.object_pose + np.eye(7)[2] * 0.01)
     save(replace(mined, reference=lifted), tmp_path / "lift-box-0")
-    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    assert "of another reference" in MOTIONS["demonstration"](brief_lift, lift_setup, options).absent
 
 
-def test_a_row_without_a_demonstration_is_left_out_and_frozen_and_replay_never(lift_reference, lift_setup):
-    rows = evaluate_reference(lift_reference, lift_setup, replace(OPTIONS, controller="demonstration", baselines=()))
+def test_a_row_without_a_demonstration_is_left_out_and_frozen_and_replay_never(brief_lift, lift_setup):
+    rows = evaluate_reference(brief_lift, lift_setup, replace(OPTIONS, controller="demonstration", baselines=()))
     assert list(rows) == ["frozen", "replay", "absent"] and "no demonstration" in rows["absent"]["demonstration"]
     assert set(summarise([{"clip": "a", **rows}])) == {"frozen", "replay"}
 
 
-def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(lift_reference, lift_setup, tmp_path):
-    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics, provenance={"control_steps": 7})
-    unsafe = write_policy(tmp_path / "unsafe", lift_reference, lift_setup.physics, bias=0.5)
+def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(brief_lift, lift_setup, tmp_path):
+    idle = write_policy(tmp_path / "idle", brief_lift, lift_setup.physics, provenance={"control_steps": 7})
+    unsafe = write_policy(tmp_path / "unsafe", brief_lift, lift_setup.physics, bias=0.5)
     options = replace(OPTIONS, controller="policy", baselines=())
-    rows = [evaluate_reference(lift_reference, lift_setup, replace(options, policy=str(p))) for p in (idle, unsafe)]
+    rows = [evaluate_reference(brief_lift, lift_setup, replace(options, policy=str(p))) for p in (idle, unsafe)]
     same = [
         name
         for name in ("T_err_cm", "perturbed", "success_strict")
@@ -261,8 +267,8 @@ def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(
     assert not stopped["success_strict"] and stopped["perturbed"] == 0.0 and "jumps" in stopped["refused"]
 
 
-def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_reference, lift_setup, tmp_path, monkeypatch):
-    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
+def test_a_success_in_which_the_network_was_stopped_does_not_count(brief_lift, lift_setup, tmp_path, monkeypatch):
+    idle = write_policy(tmp_path / "idle", brief_lift, lift_setup.physics)
 
     def stopped(*arguments, **named):
         run = run_network(*arguments, **named)
@@ -271,7 +277,7 @@ def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_referenc
 
     monkeypatch.setattr("dexhot.evaluation.trial_worlds.run_network", stopped)
     options = replace(OPTIONS, controller="policy", baselines=(), policy=str(idle), trials=1)
-    row = evaluate_reference(lift_reference, lift_setup, options)["policy"]
+    row = evaluate_reference(brief_lift, lift_setup, options)["policy"]
     assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 1.0
 
 
@@ -311,18 +317,18 @@ def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_objec
     assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
 
 
-def test_a_clip_that_is_not_placed_is_not_tried_on_the_arm(lift_reference, lift_setup, monkeypatch):
+def test_a_clip_that_is_not_placed_is_not_tried_on_the_arm(brief_lift, lift_setup, monkeypatch):
     monkeypatch.setattr(controllers, "strict_on_arm", lambda *given: pytest.fail("tried on the arm"))
     options = EvaluationOptions("kinematic", 0, baselines=(), arm=True)
-    assert "arm_strict" not in evaluate_reference(lift_reference, lift_setup, options)["replay"]
+    assert "arm_strict" not in evaluate_reference(brief_lift, lift_setup, options)["replay"]
 
 
-def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):
+def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(brief_lift, lift_object, cache, tmp_path):
     save_object(lift_object)
-    slowed = replace(lift_reference, arm_frames=np.linspace(0, len(lift_reference.q) - 1, 220))
+    slowed = replace(brief_lift, arm_frames=np.linspace(0, len(brief_lift.q) - 1, 60))
     mined = Demonstration("d", slowed, slowed.target, slowed.q, slowed.object_pose, "2", {}, {}, "leap")
     row = evaluate_file(save(mined, tmp_path / "d"), replace(OPTIONS, controller="kinematic", baselines=(), trials=1))
-    assert row["frames"] == 220 and {"kinematic", "demonstration", "playback"} <= set(row)
+    assert row["frames"] == 60 and {"kinematic", "demonstration", "playback"} <= set(row)
     with pytest.raises(FileFormatError, match="give a Reference or a Demonstration"):
         evaluate_file(save(lift_object_card(slowed), tmp_path / "card"), OPTIONS)
 
@@ -370,7 +376,7 @@ def test_an_unknown_baseline_is_named(capsys, cache):
     assert "nothing.onnx does not exist" in capsys.readouterr().err
 
 
-def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_reference, lift_setup, monkeypatch):
+def test_scores_are_on_disturbed_references_judged_against_the_clip(brief_lift, lift_setup, monkeypatch):
     """A replay of the noisy copy has a small error against the copy, whatever its success against the clip."""
     monkeypatch.setattr(
         "dexhot.evaluation.controllers.difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}
@@ -387,7 +393,7 @@ def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_referen
 
     monkeypatch.setattr(controllers, "disturbed", higher)
     options = replace(OPTIONS, controller="kinematic", baselines=(), trials=1, scores=True)
-    rows = evaluate_reference(lift_reference, lift_setup, options)
+    rows = evaluate_reference(brief_lift, lift_setup, options)
     row = rows["kinematic"]
     assert row["noisy"]["success_strict"] and row["noisy"]["perturbed"] == row["perturbed"]
     assert row["noisy"]["tracking_error"] == pytest.approx(row["tracking_error"] + 0.2, abs=0.01)
@@ -471,17 +477,17 @@ def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
         assert known in said and "Traceback" not in said
 
 
-def test_feedback_is_judged_on_the_plan_of_planned(lift_reference, lift_setup, tmp_path):
+def test_feedback_is_judged_on_the_plan_of_planned(brief_lift, lift_setup, tmp_path):
     given = {"baseline": "planned", "provenance": {"control_steps": 7}}
-    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics, **given)
+    idle = write_policy(tmp_path / "idle", brief_lift, lift_setup.physics, **given)
     options = replace(OPTIONS, baselines=(), feedback=str(idle), trials=2)
-    rows = evaluate_reference(lift_reference, lift_setup, options)
+    rows = evaluate_reference(brief_lift, lift_setup, options)
     planned, feedback = rows["planned"], rows["feedback"]
     for name in (*ERRORS, "success_strict", "perturbed", "expected", "rollouts", "steps", "seconds_cpu"):
         assert feedback[name] == planned[name], name
     assert feedback["tick_ms"] > 0 == planned["tick_ms"] and feedback["training_steps"] == 7
-    unsafe = write_policy(tmp_path / "unsafe", lift_reference, lift_setup.physics, bias=0.5, baseline="planned")
-    rows = evaluate_reference(lift_reference, lift_setup, replace(options, feedback=str(unsafe)))
+    unsafe = write_policy(tmp_path / "unsafe", brief_lift, lift_setup.physics, bias=0.5, baseline="planned")
+    rows = evaluate_reference(brief_lift, lift_setup, replace(options, feedback=str(unsafe)))
     assert rows["feedback"]["perturbed"] == 0.0 and "jumps" in rows["feedback"]["refused"]
     assert main(["evaluate", "--controller", "replay", "--feedback", str(idle)]) == 1
 
@@ -492,14 +498,14 @@ def test_a_thousand_worlds_are_judged_a_few_at_a_time_and_the_same(judged, monke
     assert judged("replay", 5) == whole and whole["envs"] == 5
 
 
-def test_policies_are_rows_under_their_names(lift_reference, lift_setup, tmp_path, capsys, cache):
+def test_policies_are_rows_under_their_names(brief_lift, lift_setup, tmp_path, capsys, cache):
     files = [
-        write_policy(tmp_path / name, lift_reference, lift_setup.physics, bias, provenance={"control_steps": k})
+        write_policy(tmp_path / name, brief_lift, lift_setup.physics, bias, provenance={"control_steps": k})
         for k, (name, bias) in enumerate((("ppo", 0.0), ("omnigrasp", 0.5)))
     ]
     named = tuple((path.stem, str(path)) for path in files)
     options = replace(OPTIONS, controller="replay", baselines=(), policies=named, trials=1)
-    rows = evaluate_reference(lift_reference, lift_setup, options)
+    rows = evaluate_reference(brief_lift, lift_setup, options)
     assert rows["ppo"]["perturbed"] == rows["replay"]["perturbed"] and rows["omnigrasp"]["perturbed"] == 0.0
     assert [summarise([{"clip": "a", **rows}])[name]["training_steps"] for name, _ in named] == [0, 1]
     command = ["evaluate", "--controller", "replay", "--policies"]
@@ -516,34 +522,34 @@ def test_a_clip_is_of_the_dataset_the_hand_and_the_servo_profile_that_were_asked
     assert setup.physics.servo == "dextrack" and reference.provenance["servo"] == "dextrack"
 
 
-def test_mpc_tracks_in_the_same_worlds_and_tells_what_it_simulates_per_tick(lift_reference, lift_setup):
+def test_mpc_tracks_in_the_same_worlds_and_tells_what_it_simulates_per_tick(brief_lift, lift_setup):
     options = replace(OPTIONS, controller="mpc", baselines=(), trials=1)
-    row = evaluate_reference(lift_reference, lift_setup, options)["mpc"]
+    row = evaluate_reference(brief_lift, lift_setup, options)["mpc"]
     assert row["tick_steps"] > 50 and row["tick_ms"] > 0 and row["steps"] == 0 and row["envs"] == 1
     assert row["success_strict"] and row["perturbed"] == 1.0
     found = summarise([{"clip": "a", "replay": row, "mpc": row}])["mpc"]
     assert found["tick_steps_mean"] == row["tick_steps"]
 
 
-def test_a_diverged_world_of_mpc_is_a_failure(lift_reference, lift_setup, monkeypatch):
+def test_a_diverged_world_of_mpc_is_a_failure(brief_lift, lift_setup, monkeypatch):
     def diverges(controller, simulator, start, model):
         controller.start(None)
         raise DexhotError("diverged")
 
     monkeypatch.setattr("dexhot.evaluation.trial_worlds.run_controller", diverges)
     options = replace(OPTIONS, controller="mpc", baselines=(), trials=1)
-    row = evaluate_reference(lift_reference, lift_setup, options)["mpc"]
+    row = evaluate_reference(brief_lift, lift_setup, options)["mpc"]
     assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 0.0
 
 
-def test_contact_is_the_fraction_of_planned_contacts_that_are_touched(lift_reference, lift_setup, judged):
+def test_contact_is_the_fraction_of_planned_contacts_that_are_touched(brief_lift, lift_setup, judged):
     """The frozen hand touches none of them; one that lifts touches most."""
     frozen, planned = judged("frozen"), judged("planned")
     assert frozen["contact"] < 0.05 and planned["contact"] > 0.5
-    simulator = floating_simulator(lift_reference, lift_setup)
-    motion = MOTIONS["planned"](lift_reference, lift_setup, OPTIONS)
-    rollout, _ = next(motion_worlds(lift_reference, motion, simulator, lift_setup, 0))
-    wanted = lift_reference.contact > 0.5
+    simulator = floating_simulator(brief_lift, lift_setup)
+    motion = MOTIONS["planned"](brief_lift, lift_setup, OPTIONS)
+    rollout, _ = next(motion_worlds(brief_lift, motion, simulator, lift_setup, 0))
+    wanted = brief_lift.contact > 0.5
     assert planned["contact"] == pytest.approx((rollout.tip_contact & wanted).sum() / wanted.sum())
-    bare = replace(rollout, reference=replace(lift_reference, contact=np.zeros_like(lift_reference.contact)))
+    bare = replace(rollout, reference=replace(brief_lift, contact=np.zeros_like(brief_lift.contact)))
     assert touched(bare) is None
