@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import zoom
 
 from dexhot.geometry.cameras import pinhole
 from dexhot.geometry.poses import make_pose
 from dexhot.synthesis.noise import (
     LEVELS,
     MaskNoise,
+    _patches,
     correlated,
     guessed_depth,
     noise_level,
@@ -144,3 +146,11 @@ def test_pictures_get_grain_and_blur():
 
 def test_levels_are_named():
     assert [noise_level(name).name for name in LEVELS] == list(LEVELS)
+
+
+@pytest.mark.parametrize("size", [9.0, 1.5, 0.5])
+def test_patches_are_linear_between_what_is_drawn(size):
+    step = max(size, 1.0)
+    drawn = rng().standard_normal([int(n / step) + 3 for n in (48, 64)])
+    expected = zoom(drawn, step, order=1)[:48, :64]
+    np.testing.assert_allclose(_patches((48, 64), size, rng()), expected / expected.std(), atol=1e-9)

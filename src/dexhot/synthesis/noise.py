@@ -4,11 +4,11 @@ Pixels in it are of pictures 640 wide; smaller pictures have proportionally smal
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, zoom
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import NotFoundError
@@ -171,10 +171,17 @@ def _gaps(count: int, step: float, fraction: float, duration: float, rng: np.ran
 def _patches(shape: tuple[int, ...], size: float, rng: np.random.Generator) -> np.ndarray:
     """(H, W) smooth unit noise with patches of `size` px."""
     step = max(size, 1.0)
-    coarse = rng.standard_normal([int(n / step) + 3 for n in shape])
-    fine = zoom(coarse, step, order=1)[: shape[0], : shape[1]]
+    rows, columns = (_between(int(n / step) + 3, step, n) for n in shape)
+    fine = rows @ rng.standard_normal((rows.shape[1], columns.shape[1])) @ columns.T
     unit: np.ndarray = fine / max(float(fine.std()), 1e-9)
     return unit
+
+
+@lru_cache(maxsize=32)
+def _between(known: int, step: float, count: int) -> np.ndarray:
+    """(count, known) weights that interpolate `known` values, about `step` px apart, linearly at the first pixels."""
+    at = np.arange(count) * (known - 1) / (round(known * step) - 1)
+    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(known)))
 
 
 def _rank(field: np.ndarray) -> np.ndarray:
