@@ -130,9 +130,10 @@ class Clips:
                 clip = rendered(k, self.frames, hands, turn)
             except (ClipError, NotFoundError) as e:
                 raise UnrenderedError(str(e).splitlines()[0]) from e
+            if not self.kept:
+                with suppress(ClipError):
+                    fitted(clip.middle(3), load_recipe("default"), Sight())  # compiles
             self.kept[hands, k, turn] = clip
-            with suppress(ClipError):
-                fitted(clip.middle(3), load_recipe("default"), Sight())  # compiles
         return self.kept[hands, k, turn]
 
 

@@ -126,7 +126,7 @@ def _best_view(pictures: RigPictures, q: np.ndarray, object_pose: np.ndarray, mi
             _aim(pictures, view)
             seen = []
             for t in moments:
-                pictures.draw(q[t], object_pose[t])
+                pictures.place(q[t], object_pose[t])
                 seen.append(int((_labels(pictures) == LABELS["object"]).sum()))
             if min(seen) > best:
                 best, found = min(seen), view
@@ -143,13 +143,14 @@ def _aim(pictures: RigPictures, world_T_camera: np.ndarray) -> None:
 
 
 def _labels(pictures: RigPictures) -> np.ndarray:
-    """(H, W) uint8 of what was last drawn: the robot's hand has the label of a right one."""
+    """(H, W) uint8 of what was last drawn or placed: the robot's hand has the label of a right one."""
     model, renderer = pictures.scene.model, pictures.renderer
     renderer.enable_segmentation_rendering()
     renderer.update_scene(pictures.data, camera="workspace")
     ids, kinds = np.moveaxis(renderer.render(), -1, 0)
     renderer.disable_segmentation_rendering()
-    body = np.where(kinds == mujoco.mjtObj.mjOBJ_GEOM, model.geom_bodyid[np.maximum(ids, 0)], 0)
+    geom = int(mujoco.mjtObj.mjOBJ_GEOM)  # with the enum itself, numpy compares objects, which takes 0.1 s
+    body = np.where(kinds == geom, model.geom_bodyid[np.maximum(ids, 0)], 0)
     thing = model.body("object").id
     return np.select([body == thing, body > 0], [LABELS["object"], LABELS["right"]], 0).astype(np.uint8)
 

@@ -59,7 +59,10 @@ def test_the_metrics_are_those_of_the_clips(drawn, monkeypatch):
 
 def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
     """Cells are kept by the recipe's settings; what was not reached is "not run"."""
-    rows = [DEFAULT, fit_rows.TableRow("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
+    rows = [
+        replace(DEFAULT, frames=4),
+        fit_rows.TableRow("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 3),
+    ]
     monkeypatch.setattr(fit, "rows_of", lambda ablate, frames: rows)
     nothing = fit.run(minutes=1e-9)
     assert nothing["rows"]["default"]["metrics"] == fit.NOT_RUN and nothing["by_clip"] == {"tiny": fit.NOT_RUN}
@@ -70,7 +73,7 @@ def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
     measured = len(calls)
     again = fit.run()
     assert len(calls) == measured and again["rows"] == first["rows"]
-    assert first["rows"]["other"]["frames"] == 4 and first["rows"]["other"][fit.NOT_RUN] == 0
+    assert first["rows"]["other"]["frames"] == 3 and first["rows"]["other"][fit.NOT_RUN] == 0
 
 
 def test_a_row_of_two_views_sees_the_same_moments_from_the_side(drawn, monkeypatch):
@@ -83,9 +86,10 @@ def test_a_row_of_two_views_sees_the_same_moments_from_the_side(drawn, monkeypat
         return replace(drawn, recording=recording, evidence=evidence) if turn else drawn
 
     monkeypatch.setattr(fit, "rendered", by_camera)
-    row = replace(DEFAULT, name="default, two views", sight=fit_clips.Sight(views=2))
-    one, two = (fit.fit_one(fit.Clips(8), each, 0) for each in (DEFAULT, row))
-    assert turns == [0.0, 0.0, fit_clips.TURN] and two["hand_depth_mm"] < 0.8 * one["hand_depth_mm"]
+    single = replace(DEFAULT, frames=4)
+    row, clips = replace(single, name="default, two views", sight=fit_clips.Sight(views=2)), fit.Clips(8)
+    one, two = (fit.fit_one(clips, each, 0) for each in (single, row))
+    assert turns == [0.0, fit_clips.TURN] and two["hand_depth_mm"] < 0.8 * one["hand_depth_mm"]
     assert "default, two views" in {each.name for each in fit_rows.rows_of(False)}
 
 
@@ -181,12 +185,13 @@ def test_other_rows_have_the_clips_of_the_cache_or_parametric_ones(monkeypatch):
     assert fit.measured(rows["robot_hand"], 1) == ("carry", "cylinder", 1, fit.fit_robot.FRAMES, "leap_right")
 
 
-def test_contact_is_measured_on_a_parametric_grasp():
+def test_contact_is_measured_on_a_parametric_grasp(monkeypatch):
     """The true pose of the refined model is as near as its other hand allows, a start is farther."""
     from dexhot_bench import fit_contact
 
     recipe = load_recipe("contact")
-    grasps = fit_contact.parametric_grasps("lift", "box", 0, 1)
+    monkeypatch.setattr(fit_contact, "SPAN", 0.4)
+    grasps = fit_contact.parametric_grasps.__wrapped__("lift", "box", 0, 1)
     truth = fit_contact.measure(grasps, fit_contact.truth_of(recipe), 1)
     start = fit_contact.measure(grasps, fit_contact.start_of(recipe), 2)
     assert truth["object_vertices_mm"] < 1e-6 and truth["hand_joints_mm"] < 12.0 < start["hand_joints_mm"]
@@ -282,7 +287,8 @@ def test_a_stand_in_is_fitted_and_has_no_errors_of_vertices(drawn):
         f"solver.{s}" for s in ("coarse_steps=2", "fine_steps=2", "rotations=2", "search_steps=2", "stand_in=true")
     ]
     row = replace(DEFAULT, recipe=load_recipe("homan").changed(short), frames=2)
-    own, other = (fit.fit_one(fit.Clips(8), replace(row, sight=fit_clips.Sight(stand_in=s)), 0) for s in (False, True))
+    clips = fit.Clips(8)
+    own, other = (fit.fit_one(clips, replace(row, sight=fit_clips.Sight(stand_in=s)), 0) for s in (False, True))
     assert "object_vertex_mm" in own and "object_vertex_mm" not in other
     assert other["chamfer_3d_mm"] > 0 and other["t_err_mm"] > 0 and other["mask_iou"] > 0
 

@@ -115,15 +115,19 @@ class RigPictures:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self.renderer.scene.flags[flag] = False
 
-    def draw(self, q: np.ndarray, object_pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Colour (H, W, 3) uint8 and depth (H, W) uint16 mm, 0 where unknown; of the robot at q (7+n,), the object at
-        (7,)."""
+    def place(self, q: np.ndarray, object_pose: np.ndarray) -> None:
+        """Put the robot to q (7+n,) and the object to (7,), without drawing them."""
         model, data = self.scene.model, self.data
         self.scene.set_joints(data, q)
         data.qpos[self.scene.object_qpos] = object_pose
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
-        self.renderer.update_scene(data, camera="workspace")
+
+    def draw(self, q: np.ndarray, object_pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Colour (H, W, 3) uint8 and depth (H, W) uint16 mm, 0 where unknown; of the robot at q (7+n,), the object at
+        (7,)."""
+        self.place(q, object_pose)
+        self.renderer.update_scene(self.data, camera="workspace")
         picture = self.renderer.render()
         self.renderer.enable_depth_rendering()
         z = self.renderer.render()
