@@ -35,6 +35,7 @@ STANDARD = PPOOptions(steps=32, hidden=(64, 64), epochs=5, gamma=0.95, learning_
 WARP_WORLDS = {"cuda": 4096, "cpu": 8}  # by device
 SWING = 64  # pendulums
 LAST = 128  # episodes at the end that count
+WHOLE, QUICK = (200, 5, 150), (20, 2, 60)  # steps of the task; seeds of the pendulums, and their iterations
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
     clip = load_task_clip(str(share_dir() / "policies" / "lift_box.npz"))
-    steps, seeds, iterations = (20, 2, 60) if quick else (200, 5, 150)
+    steps, seeds, iterations = QUICK if quick else WHOLE
     stages = 4 + 2 * seeds
     with progress("measuring", stages, counted=True) as job:
         metrics = throughput(clip, steps, 1)

@@ -148,7 +148,8 @@ def test_tries_are_counted_over_all_clips():
     assert policy.tried([0, 0, 1])["tries_to_success_p50"] is None
 
 
-def test_a_tick_of_a_network_is_timed():
+def test_a_tick_of_a_network_is_timed(monkeypatch, retarget_once):
+    monkeypatch.setattr(policy, "retarget", retarget_once)
     for needed in ("torch", "onnxscript", "onnxruntime"):
         pytest.importorskip(needed)
     found = policy.tick_ms(20)

@@ -14,6 +14,8 @@ from dexhot_bench import sim
 from dexhot_bench.pendulum import STEPS, Pendulum
 from dexhot_train.learners.ppo import PPOOptions
 from dexhot_train.task.clips import load_task_clip
+from dexhot_train.task.starts import StartOptions
+from dexhot_train.task.tracking import TaskOptions
 
 
 def test_a_pendulum_moves_as_gymnasiums():
@@ -62,6 +64,8 @@ def test_the_overhead_is_what_the_environment_takes_beside_its_physics(monkeypat
 
 def test_the_command(monkeypatch, capsys):
     pytest.importorskip("rsl_rl")
+    monkeypatch.setattr(sim, "QUICK", (5, 2, 30))
+    monkeypatch.setattr(sim, "TASK", TaskOptions(starts=StartOptions(plans=1)))
     monkeypatch.setattr(sim, "WORLDS", 4)
     monkeypatch.setattr(sim, "WARP_WORLDS", {"cpu": 2, "cuda": 2})
     monkeypatch.setattr(sim, "SWING", 2)
