@@ -18,8 +18,9 @@ OPTIONS = EvaluationOptions("replay", 1, prior="none", baselines=())
 
 
 @pytest.fixture
-def one_clip(monkeypatch, lift, cache):
+def one_clip(monkeypatch, lift, retarget_once, cache):
     monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.evaluation.clips.retarget", retarget_once)
 
 
 def row(clip: str, strict: bool, perturbed: float | None, error: float = 1.0):
@@ -33,10 +34,10 @@ def test_the_worst_clips_come_first_and_strict_ones_not_at_all():
     assert worst_clips(rows, "absent") == []
 
 
-def test_the_strip_is_of_the_first_world_in_which_it_fails(one_clip, monkeypatch):
-    rollout, world = failure("a", "frozen", OPTIONS)
+def test_the_strip_is_of_the_first_world_in_which_it_fails(brief_lift, lift_setup, monkeypatch):
+    rollout, world = failure(brief_lift, lift_setup, "frozen", OPTIONS)
     assert world == "nominal world" and not rollout.metrics["success_strict"]
-    assert failure("a", "replay", replace(OPTIONS, trials=0)) is None  # strict there
+    assert failure(brief_lift, lift_setup, "replay", replace(OPTIONS, trials=0)) is None  # strict there
 
     def worlds(name, reference, simulator, setup, options, trials):
         for failed in (False, True):
@@ -44,7 +45,7 @@ def test_the_strip_is_of_the_first_world_in_which_it_fails(one_clip, monkeypatch
             yield next(iter(played))[0], failed
 
     monkeypatch.setattr(gallery, "played_worlds", worlds)
-    assert failure("a", "replay", OPTIONS)[1] == "perturbed world 1"
+    assert failure(brief_lift, lift_setup, "replay", OPTIONS)[1] == "perturbed world 1"
 
 
 def test_the_page_is_one_file_with_figures_clips_and_strips(one_clip, tmp_path):

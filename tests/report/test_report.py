@@ -24,12 +24,24 @@ from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
 from dexhot.report.recording import RunRecording, SafetyState
 from dexhot.report.series import _reference_phases, compute_series, spans
 from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.renderer import NoRendererError
+from dexhot.view import render
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
 
 
 @pytest.fixture
 def asset(cache):
     return box_asset()
+
+
+@pytest.fixture
+def no_gl(monkeypatch):
+    """A machine without OpenGL: for what a page says, nobody needs its pictures, which take 2 s."""
+
+    def none(*_):
+        raise NoRendererError("No pictures: no OpenGL.")
+
+    monkeypatch.setattr(render, "new_renderer", none)
 
 
 @pytest.fixture
@@ -234,7 +246,7 @@ def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
     assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
 
 
-def test_a_loop_that_failed_is_reported_in_the_first_lines(asset, tmp_path):
+def test_a_loop_that_failed_is_reported_in_the_first_lines(asset, no_gl, tmp_path):
     text = write_report(lift_rollout(), tmp_path, video=False, recording=recording(unanswered=2)).read_text()
     assert "Live loop: lost messages 0 states, 2 commands (limit none)." in text
 
@@ -291,18 +303,11 @@ def test_without_an_encoder_the_report_has_a_note(asset, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.tmp")) and (tmp_path / "sheet.png").exists()
 
 
-def test_without_gl_the_report_has_a_note(asset, tmp_path, monkeypatch):
-    from dexhot.simulation.renderer import NoRendererError
-    from dexhot.view import render
-
-    def none(*_):
-        raise NoRendererError("No pictures: no OpenGL.")
-
-    monkeypatch.setattr(render, "new_renderer", none)
+def test_without_gl_the_report_has_a_note(asset, no_gl, tmp_path):
     assert "No pictures: no OpenGL." in write_report(lift_rollout(), tmp_path).read_text()
 
 
-def test_what_a_camera_saw_is_shown_with_its_caption(asset, tmp_path):
+def test_what_a_camera_saw_is_shown_with_its_caption(asset, no_gl, tmp_path):
     (tmp_path / "seen.png").write_bytes(b"four frames")
     seen = (tmp_path / "seen.png", "rendered pictures, not real ones")
     text = write_report(lift_rollout(), tmp_path / "out", video=False, seen=seen).read_text()
@@ -311,13 +316,13 @@ def test_what_a_camera_saw_is_shown_with_its_caption(asset, tmp_path):
     assert "Seen in the video" not in write_report(lift_rollout(), tmp_path / "other", video=False).read_text()
 
 
-def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
+def test_a_dropped_object_is_reported_as_failed(asset, no_gl, tmp_path):
     text = write_report(lift_rollout(dropped=True), tmp_path, video=False).read_text()
     assert "Failed · strict" in text and "Success · strict" not in text
     assert "Failed limits: largest position error" in text
 
 
-def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, tmp_path):
+def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, no_gl, tmp_path):
     rollout = replace(lift_rollout(), provenance={"stopped": "fault: the emergency stop is pressed"})
     text = write_report(rollout, tmp_path, video=False).read_text()
     assert "Stopped after 0.98 s: fault: the emergency stop is pressed." in text and "Success · strict" not in text
@@ -325,7 +330,7 @@ def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, tmp_p
 
 
 @pytest.mark.parametrize("stopped, good", [("holding: recorder ends: stopped", True), ("fault: the arm", False)])
-def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure(asset, tmp_path, stopped, good):
+def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure(asset, no_gl, tmp_path, stopped, good):
     rollout = lift_rollout()
     scene = replace(rollout.reference, provenance={"teleop": {}})
     rollout = replace(rollout, reference=scene, provenance={"stopped": stopped})
@@ -334,7 +339,7 @@ def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure
     assert "is teleoperated: it repeats no clip" in text and ">reference</text><rec" not in text
 
 
-def test_an_interrupted_report_leaves_the_earlier_one_and_nothing_beside_it(asset, tmp_path, monkeypatch):
+def test_an_interrupted_report_leaves_the_earlier_one_and_nothing_beside_it(asset, no_gl, tmp_path, monkeypatch):
     write_report(lift_rollout(), tmp_path / "out", video=False)
 
     def interrupted(content, setup, folder, *_):
@@ -390,7 +395,7 @@ def test_a_report_reads_hand_and_object_once(asset, tmp_path, loads):
     assert loads == {"hand": 1, "object": 1}
 
 
-def test_the_panel_is_a_row_of_lights(asset, tmp_path):
+def test_the_panel_is_a_row_of_lights(asset, no_gl, tmp_path):
     lights = tuple(Light(world.name, k != 2, "slips" if k == 2 else "") for k, world in enumerate(PANEL_WORLDS))
     verdict = Panel(Light("nominal", True, ""), lights)
     page = write_report(lift_rollout(), tmp_path / "r", video=False, panel=verdict).read_text()
@@ -402,11 +407,11 @@ def test_the_panel_is_a_row_of_lights(asset, tmp_path):
     assert told["success"] is True and told["friction 0.6"] is False and told["nominal"] is True
 
 
-def test_without_a_panel_there_are_no_lights(asset, tmp_path):
+def test_without_a_panel_there_are_no_lights(asset, no_gl, tmp_path):
     assert 'class="lights"' not in write_report(lift_rollout(), tmp_path / "r", video=False).read_text()
 
 
-def test_what_could_not_be_verified_is_reported_at_the_top(asset, tmp_path):
+def test_what_could_not_be_verified_is_reported_at_the_top(asset, no_gl, tmp_path):
     rollout = lift_rollout()
     said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
@@ -414,7 +419,7 @@ def test_what_could_not_be_verified_is_reported_at_the_top(asset, tmp_path):
     assert '<p class="why">unverified: user/box_lift: its clip is not here.' in page.partition("<section")[0]
 
 
-def test_planned_slowing_is_information_and_no_failure(asset, tmp_path):
+def test_planned_slowing_is_information_and_no_failure(asset, no_gl, tmp_path):
     rollout = lift_rollout()
     said = {"name": "box_lift at 0.96 of its speed", "whole": True, "why": "1.04 times as long as the person took"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})

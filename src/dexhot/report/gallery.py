@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.data.files import check_out, write_text
-from dexhot.data.types import Rollout
+from dexhot.data.types import Reference, Rollout
 from dexhot.evaluation.clips import clip_reference
 from dexhot.evaluation.options import EvaluationOptions
 from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates
@@ -23,6 +23,7 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.report.html import html_table, inline, plain_page, scroll
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.renderer import NoRendererError
+from dexhot.simulation.setup import Setup
 from dexhot.view.render import Painter, contact_sheet, sheet_frames
 
 PAGE = "index.html"
@@ -43,10 +44,9 @@ def worst_clips(rows: list[dict[str, Any]], name: str, count: int = STRIPS) -> l
     return [row["clip"] for row in sorted(failing, key=rank)[:count]]
 
 
-def failure(clip: str, name: str, options: EvaluationOptions) -> tuple[Rollout, str] | None:
+def failure(reference: Reference, setup: Setup, name: str, options: EvaluationOptions) -> tuple[Rollout, str] | None:
     """The rollout, with its metrics, of the first world in which a controller is not strict, and which one that is;
     None where it is strict in all of TRIED."""
-    reference, setup = clip_reference(clip, options)
     simulator = floating_simulator(reference, setup)
     worlds = played_worlds(name, reference, simulator, setup, options, min(options.trials, TRIED))
     for k, (rollout, failed) in enumerate(worlds):
@@ -91,14 +91,14 @@ def _strip(clip: str, name: str, row: dict[str, Any], options: EvaluationOptions
     head = f"<h3>{escape(clip)}</h3><p>strict in the nominal world: {'yes' if row['success_strict'] else 'no'}"
     if row["perturbed"] is not None:
         head += f", in {row['perturbed']:.2f} of {row.get('envs', 0)} perturbed ones"
-    found = failure(clip, name, options)
+    reference, setup = clip_reference(clip, options)
+    found = failure(reference, setup, name, options)
     if found is None:
         return f"{head}; played again, strict in all that were tried.</p>"
     rollout, world = found
     over = [f"{v.name.lower()} {v.text} {v.unit} ({v.limit_text})" for v in judge(rollout.metrics) if v.passed is False]
     over = [text for text in over if not text.startswith(("strict", "success"))]
     head += f". {world.capitalize()}: {escape('; '.join(over)) or 'stopped'}.</p>"
-    _, setup = clip_reference(clip, options)
     try:
         with tempfile.TemporaryDirectory() as scratch, Painter(rollout, setup, *PICTURE) as painter:
             sheet = contact_sheet(painter, sheet_frames(rollout, PICTURES), Path(scratch) / "strip.png", PICTURES)

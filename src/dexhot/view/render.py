@@ -233,7 +233,7 @@ def grasp_frames(rollout: Rollout) -> list[int]:
 def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int = SHEET_COLUMNS) -> Path:
     """Write a PNG of numbered `frames`, `columns` to a row."""
     gap = 8
-    height, width = painter.frame(0).shape[:2]
+    height, width = painter.renderer.height, painter.renderer.width
     rows = -(-len(frames) // columns)
     sheet = Image.new("RGBA", (columns * (width + gap) - gap, rows * (height + gap) - gap), (0, 0, 0, 0))
     draw = ImageDraw.Draw(sheet)
