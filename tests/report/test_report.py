@@ -17,8 +17,8 @@ from dexhot.metrics.judge import judge
 from dexhot.metrics.rollout import compute
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import save_object
-from dexhot.report import video
-from dexhot.report.folder import PICTURE, write_report
+from dexhot.report import folder, video
+from dexhot.report.folder import write_report
 from dexhot.report.live_loop import checks, node_rows
 from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
 from dexhot.report.recording import RunRecording, SafetyState
@@ -27,6 +27,13 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.view import render
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
+
+SMALL = (288, 252)  # px, a quarter of a report's pictures
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    monkeypatch.setattr(folder, "PICTURE", SMALL)
 
 
 @pytest.fixture
@@ -133,15 +140,16 @@ def recording(**changed) -> RunRecording:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A whole report of a good lift by a live run, beside its human demonstration, made once."""
-    folder = tmp_path_factory.mktemp("report")
+    made = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEXHOT_CACHE", str(folder / "cache"))
+        patch.setattr(folder, "PICTURE", SMALL)
+        patch.setenv("DEXHOT_CACHE", str(made / "cache"))
         box_asset()
-        save(human_clip(), folder / "cache" / "trajectories" / "user" / "box_lift.npz")
+        save(human_clip(), made / "cache" / "trajectories" / "user" / "box_lift.npz")
         rollout = lift_rollout()
         rollout = replace(rollout, reference=replace(rollout.reference, name="user/box_lift"))
         commands = [("view", "dexhot view 'a run'")]
-        return write_report(rollout, folder / "out", recording=recording(), commands=commands, extra={"seed": 7})
+        return write_report(rollout, made / "out", recording=recording(), commands=commands, extra={"seed": 7})
 
 
 def test_the_video_s_frames_are_counted(tmp_path, monkeypatch):
@@ -283,7 +291,7 @@ def test_the_json_beside_it_says_the_same(report):
 def test_the_sheet_is_a_picture_of_eight_frames(report):
     from PIL import Image
 
-    assert Image.open(report.parent / "sheet.png").size == (4 * (PICTURE[0] + 8) - 8, 2 * (PICTURE[1] + 8) - 8)
+    assert Image.open(report.parent / "sheet.png").size == (4 * (SMALL[0] + 8) - 8, 2 * (SMALL[1] + 8) - 8)
 
 
 def test_the_video_is_an_mp4(report):
@@ -354,7 +362,7 @@ def test_an_interrupted_report_leaves_the_earlier_one_and_nothing_beside_it(asse
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("dexhot-")] == []
 
 
-def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
+def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, no_gl, tmp_path):
     save_object(replace(box_asset(), symmetry=Symmetry("axis")))
     text = write_report(lift_rollout(), tmp_path, video=False).read_text()
     assert "ADD-S, evaluated" in text and "limit 5" in text and "limit 40" in text
