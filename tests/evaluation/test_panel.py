@@ -207,7 +207,8 @@ def test_an_object_that_rocks_in_softer_contacts_is_judged_there_and_not_refused
         motion.floating(replace(setup, physics=restless), restless)
 
 
-def test_evaluate_prints_the_panel(shipped, tmp_path, capsys):
+def test_evaluate_prints_the_panel(shipped, tmp_path, capsys, retarget_once, monkeypatch):
+    monkeypatch.setattr("dexhot.evaluation.verify.retarget", retarget_once)
     assert main(["evaluate", str(save(shipped, tmp_path / "d.npz")), "--panel", "--json"]) == 0
     printed = capsys.readouterr()
     told = json.loads(printed.out.splitlines()[-1])
@@ -216,7 +217,8 @@ def test_evaluate_prints_the_panel(shipped, tmp_path, capsys):
     assert "not run" not in printed.err
 
 
-def test_what_was_recorded_has_no_panel(nominal, tmp_path, capsys, setup):
+def test_what_was_recorded_has_no_panel(nominal, tmp_path, capsys, setup, retarget_once, monkeypatch):
+    monkeypatch.setattr("dexhot.evaluation.verify.retarget", retarget_once)
     save_object(setup.asset)
     assert main(["evaluate", str(save(nominal, tmp_path / "r.npz")), "--panel"]) == 1
     assert "--panel" in capsys.readouterr().err
