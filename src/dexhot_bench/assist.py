@@ -16,7 +16,7 @@ from dexhot_bench.assist_paper import printed
 from dexhot_bench.assist_reconstruction import table_4
 from dexhot_bench.assist_tables import GOALS, TableRun, assist_dir, digest, table_1, table_2, table_3
 from dexhot_bench.kept import Deadline, Kept
-from dexhot_train.assist.experts import Experts, load_experts
+from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.leap import load_leap_experts
 from dexhot_train.assist.leap_agent import leap_agent_from
@@ -55,7 +55,7 @@ def goals(asked: TableRun, quick: bool) -> dict[str, float | None]:
     low-pass filter, and of the oracle, which takes away the noise itself as far as the agents' bound allows."""
     metrics: dict[str, float | None] = {}
     for task, sigma in track(GOALS.items(), "goals", len(GOALS)):
-        motions, key = load_experts(task, asked.experts).split("test"), f"{task}_{_name(sigma)}"
+        motions, key = asked.motions(task).split("test"), f"{task}_{_name(sigma)}"
         agent, made = None, "none"
         if shipped(task).is_file():
             network = OnnxNetwork(shipped(task))

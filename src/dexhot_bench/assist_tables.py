@@ -61,6 +61,13 @@ class TableRun:
     experts: Path | None = None
     episodes: int = 100
     steps: int = 0  # of PPO; its cells are null without
+    _read: dict[str, Experts] = field(default_factory=dict)
+
+    def motions(self, task: str) -> Experts:
+        """The experts' motions of a task, read once. Raises what load_experts does."""
+        if task not in self._read:
+            self._read[task] = load_experts(task, self.experts)
+        return self._read[task]
 
     def success(self, key: str, motions: Experts, sigma: float, row: "Row", **more: Any) -> float | None:
         """The kept success of a row; its agent is trained where it is needed."""
@@ -80,7 +87,7 @@ Row = Callable[[], tuple[Agent | None, AssistOptions]]  # trains its agent, or g
 
 def table_1(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
     """Table I: the door, trained at a sigma (row) and tested at others (column); the other tasks at the diagonal."""
-    door = load_experts("door", run.experts)
+    door = run.motions("door")
     rows: dict[str, Row] = {"user_input": user_alone}
     rows |= {f"{sigma:.2f}": trained(AssistTraining("door", sigma=sigma), door) for sigma in TRAIN_SIGMAS}
     table: dict[str, dict[str, dict[str, float | None]]] = {"door": {}}
@@ -90,7 +97,7 @@ def table_1(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
     for task, goal in GOALS.items():
         if task == "door":
             continue
-        motions = load_experts(task, run.experts)
+        motions = run.motions(task)
         table[task] = {"user_input": {}, "oracle": {}, "agent": {}}
         for sigma in sorted(TRAIN_SIGMAS, key=lambda s: abs(s - goal)):  # the goal's first
             rows = {
@@ -127,7 +134,7 @@ def table_2(run: TableRun) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _row_2(run: TableRun, name: str, task: str, options: AssistTraining | None) -> dict[str, Any]:
-    motions = load_experts(task, run.experts)
+    motions = run.motions(task)
 
     def measure() -> dict[str, Any]:
         agent, acting = trained(options, motions)() if options else user_alone()
@@ -161,18 +168,16 @@ def table_3(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
 
     def row(task: str, name: str, mapping: str, made: Callable[[Experts], Row], source: str = "gaussian") -> None:
         """Both columns; made: of the motions that the row's agent is trained on."""
-        table[task][name] = {}
+        table[task][name], motions = {}, run.motions(task)
         for poses in POSES:
 
             def measure(poses: str = poses) -> float:
-                motions = load_experts(task, run.experts)
-                taught = motions if source == "gaussian" else with_inputs(task, run.experts, source, mapping)
-                tested = with_inputs(task, run.experts, poses, mapping).split("test")
+                taught = motions if source == "gaussian" else with_inputs(motions, source, mapping)
+                tested = with_inputs(motions, poses, mapping).split("test")
                 return success(tested, 0.0, *made(taught)(), run.episodes).success
 
             key = f"III-{task}-{name}-{poses}-{run.steps if name in PPO_3 else 0}-{run.episodes}"
-            known = digest(load_experts(task, run.experts))
-            table[task][name][poses] = run.measured(f"{key}-{known}", measure)
+            table[task][name][poses] = run.measured(f"{key}-{digest(motions)}", measure)
 
     for task in TABLE_3_TASKS:
         row(task, "ik", "network", lambda taught: user_alone)
@@ -221,17 +226,17 @@ def folder_of(options: AssistTraining, source: str = "gaussian") -> Path:
     return assist_dir() / "-".join(parts + ([] if source == "gaussian" else [source]))
 
 
-def with_inputs(task: str, experts: Path | None, poses: str, mapping: str) -> Experts:
-    """The motions of a task with inputs of structured noise, made once in the cache."""
-    motions, folder = load_experts(task, experts), assist_dir() / "inputs"
-    path = folder / f"{task}-{poses}-{mapping}.npz"
+def with_inputs(motions: Experts, poses: str, mapping: str) -> Experts:
+    """The motions with inputs of structured noise, made once in the cache."""
+    folder = assist_dir() / "inputs"
+    path = folder / f"{motions.task}-{poses}-{mapping}.npz"
     if not path.is_file():
         options = InputOptions("retrieved", POSES[poses], variants=1)
         with progress(f"hands for {path.stem}", counted=True) as job:
             seen = see_hands(motions, options, grab_poses(), progress=job)
         for way in MAPPINGS:  # the pictures are dear
             made, figures = map_hands(motions, seen, way)
-            save_inputs(made, replace(options, mapping=way), folder / f"{task}-{poses}-{way}.npz", {**figures})
+            save_inputs(made, replace(options, mapping=way), folder / f"{motions.task}-{poses}-{way}.npz", {**figures})
     return load_inputs(motions, path)[0]
 
 

@@ -32,7 +32,7 @@ def measured(shared_data, monkeypatch, tmp_path):
     monkeypatch.setattr(assist_tables, "success", lambda *a, **k: found.append((a, k)) or Cell(0.5, 1, 0.0, 0.0))
     monkeypatch.setattr(assist_tables, "curve", lambda folder: [(64, 0.1), (128, 0.5), (192, 0.5)])
     monkeypatch.setattr(assist_tables, "trained", lambda options, *a, **k: lambda: (None, options.acting))
-    monkeypatch.setattr(assist_tables, "with_inputs", lambda task, experts, *a: load_experts(task, experts))
+    monkeypatch.setattr(assist_tables, "with_inputs", lambda motions, *a: motions)
     monkeypatch.setattr(assist_reconstruction, "fitted_clips", lambda task, split, until: [])
     return found
 

@@ -43,7 +43,9 @@ def test_without_a_generator_nothing_is_run_and_that_is_said(cache, capsys, tmp_
     assert "--generator belongs to `dexhot bench homotopy`" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_test_is_solved_from_references_and_its_ratio_is_the_ledgers(cache, tmp_path, monkeypatch, lift):
+def test_a_test_is_solved_from_references_and_its_ratio_is_the_ledgers(
+    cache, tmp_path, monkeypatch, lift, retarget_once
+):
     seen = {}
 
     def search_paths(files, criterion, options, folder, command, workers, executor, told, generator):
@@ -56,6 +58,7 @@ def test_a_test_is_solved_from_references_and_its_ratio_is_the_ledgers(cache, tm
 
     monkeypatch.setattr(homotopy, "search_paths", search_paths)
     monkeypatch.setattr("dexhot.datasets.retargeted.human_clip", lambda name: lift)
+    monkeypatch.setattr("dexhot.datasets.retargeted.retarget", retarget_once)
     found = homotopy.run(True, tmp_path / "g.npz", table="b", paths=tmp_path)
     assert len(seen["files"]) == 2 and seen["criterion"] == "generated" and not seen["options"].stop
     assert seen["options"].budget == homotopy.BUDGET // 10 and seen["generator"] == tmp_path / "g.npz"

@@ -17,8 +17,8 @@ SHORT = SamplingOptions(horizon=0.2, replan=0.1)
 
 
 @pytest.fixture
-def planner(lift_reference, lift_setup):
-    return SamplingPlanner(lift_reference, floating_simulator(lift_reference, lift_setup), SHORT, seed=3)
+def planner(brief_lift, lift_setup):
+    return SamplingPlanner(brief_lift, floating_simulator(brief_lift, lift_setup), SHORT, seed=3)
 
 
 @pytest.fixture
@@ -79,11 +79,11 @@ def test_diverged_rollouts_leave_the_plan(planner, state, monkeypatch):
 
 
 def test_a_clip_is_planned_once_and_scored_from_its_file(
-    cache, tmp_path, lift_reference, lift_object, planner, monkeypatch
+    cache, tmp_path, brief_lift, lift_object, planner, monkeypatch
 ):
     save_object(lift_object)
-    q, pose = lift_reference.q, lift_reference.object_pose
-    mined = Demonstration("lift", lift_reference, q, q, pose, planner.scene.physics.version, "leap")
+    q, pose = brief_lift.q, brief_lift.object_pose
+    mined = Demonstration("lift", brief_lift, q, q, pose, planner.scene.physics.version, "leap")
     mined.provenance = {"key": "a", "control_steps": 0}
     save(mined, tmp_path / "lift.npz")
     monkeypatch.setattr(sampling_peers, "PeerOptions", lambda: PeerOptions(fewest=8))
