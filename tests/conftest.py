@@ -253,6 +253,19 @@ def lift_reference(_lift_reference):
     return copy.deepcopy(_lift_reference)
 
 
+@pytest.fixture(scope="session")
+def _placed_lift(_lift_reference):
+    from dexhot.retargeting.placement import place
+
+    return place(_lift_reference)
+
+
+@pytest.fixture
+def placed_lift(_placed_lift):
+    """It placed for the arm, in the arm's time, a copy of one's own."""
+    return copy.deepcopy(_placed_lift)
+
+
 def _about_the_grasp(reference, before: int, after: int, name: str):
     start = reference.grasp_start
     part = slice(start - before, start + after)

@@ -31,7 +31,6 @@ from dexhot.planning.prior import unfitted
 from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import moved, place
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
 from dexhot.simulation.setup import physics_of
@@ -298,7 +297,7 @@ def test_each_row_names_the_kind_of_its_reference(monkeypatch, lift):
 
 
 def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
-    monkeypatch, lift, lift_reference
+    monkeypatch, lift, placed_lift
 ):
     monkeypatch.setattr("dexhot.evaluation.clips.human_clip", lambda name: lift)
     played = []
@@ -312,8 +311,7 @@ def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_objec
     row = evaluate_clip(("a", options))
     assert isinstance(row["replay"]["arm_strict"], bool) and "arm_strict" not in row["kinematic"]
     assert [len(d.reference.arm_frames) for d in played] == [0]  # already in the arm's time
-    slowest = place(lift_reference, load_hand("leap_right"))
-    assert row["frames"] == len(played[0].reference.q) == len(slowest.arm_frames)
+    assert row["frames"] == len(played[0].reference.q) == len(placed_lift.arm_frames)
     assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
 
 

@@ -17,18 +17,17 @@ from dexhot.evaluation.summary import summarise
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import moved, place
+from dexhot.retargeting.placement import moved
 from dexhot.simulation.setup import load_setup
 
 PASSED = Panel(Light("nominal", True, ""), tuple(Light(f"w{k}", True, "") for k in range(4)) + (Light(ARM, False, ""),))
 
 
 @pytest.fixture
-def placed(lift_reference, monkeypatch):
+def placed(placed_lift, monkeypatch):
     """The lift placed for the arm, made once."""
-    there = place(lift_reference)
-    monkeypatch.setattr(placed_panel, "place", lambda reference, hand: there)
-    return there
+    monkeypatch.setattr(placed_panel, "place", lambda reference, hand: placed_lift)
+    return placed_lift
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from dexhot.evaluation.score import score, score_on_arm
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
-from dexhot.retargeting.placement import place
 from dexhot.rollouts.floating import floating_simulator, run_floating, start_state
 from dexhot.simulation.physics import load_physics
 
@@ -32,21 +31,20 @@ def demonstration(lift_reference, simulator) -> Demonstration:
     return Demonstration("d", lift_reference, actions, rollout.q, rollout.object_pose, physics)
 
 
-def test_on_the_arm_a_demonstration_is_played_in_the_arms_time(lift_reference, lift_setup, simulator):
-    placed = place(lift_reference)
-    half = np.linspace(0, len(placed.q) - 1, 2 * len(placed.q) - 1)
-    slow = replace(placed, arm_frames=half)
+def test_on_the_arm_a_demonstration_is_played_in_the_arms_time(placed_lift, lift_setup, simulator):
+    half = np.linspace(0, len(placed_lift.q) - 1, 2 * len(placed_lift.q) - 1)
+    slow = replace(placed_lift, arm_frames=half)
     actions = base_actions(slow, load_physics())
     played = Demonstration("d", slow, actions, slow.q, slow.object_pose, load_physics().version)
     rollout = score_on_arm(played, lift_setup)
     assert len(rollout.q) == len(half) and rollout.metrics["speed_factor"] == pytest.approx(2.0)
     np.testing.assert_array_equal(rollout.reference.clip_frames, half)
-    np.testing.assert_allclose(rollout.reference.object_pose[::2], placed.object_pose, atol=1e-9)
+    np.testing.assert_allclose(rollout.reference.object_pose[::2], placed_lift.object_pose, atol=1e-9)
     assert rollout.metrics["success_strict"]
 
 
-def test_a_demonstration_of_dexhot_0_1_gets_the_path_that_it_lacks(lift_reference, lift_setup):
-    without = replace(place(lift_reference), arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
+def test_a_demonstration_of_dexhot_0_1_gets_the_path_that_it_lacks(placed_lift, lift_setup):
+    without = replace(placed_lift, arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
     actions = base_actions(without, load_physics())
     played = Demonstration("d", without, actions, without.q, without.object_pose, load_physics().version)
     assert score_on_arm(played, lift_setup).metrics["success_strict"]

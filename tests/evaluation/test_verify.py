@@ -20,7 +20,7 @@ from dexhot.evaluation.verify import verified, verify
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
-from dexhot.retargeting.placement import moved, place
+from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import RetargetOptions, plain_options, with_profile
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import load_setup
@@ -155,11 +155,10 @@ def test_what_a_smooth_arm_moves_the_wrist_by_is_within_the_tolerance(reference,
     assert verify(reference, lift_setup).whole
 
 
-def test_the_arm_gets_no_more_time_than_its_limits_ask_for(lift_reference, lift_setup):
-    placed = place(lift_reference, HAND)
-    assert verify(placed, lift_setup).whole
-    last = len(placed.q) - 1
-    slow = replace(placed, arm_frames=np.linspace(0, last, round(1.3 * len(placed.arm_frames))))
+def test_the_arm_gets_no_more_time_than_its_limits_ask_for(placed_lift, lift_setup):
+    assert verify(placed_lift, lift_setup).whole
+    last = len(placed_lift.q) - 1
+    slow = replace(placed_lift, arm_frames=np.linspace(0, last, round(1.3 * len(placed_lift.arm_frames))))
     found = verify(slow, lift_setup)
     assert not found.verified and "its limits ask for" in found.why
 

@@ -1,5 +1,7 @@
 """The controller's node where nothing may move: a policy that is unsafe, a plan that is missing."""
 
+import copy
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -10,7 +12,6 @@ from sensor_msgs.msg import JointState
 from dexhot.data import files
 from dexhot.data.diagnostics import UNPREPARED, by_node
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import place
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.process import bring_down, bring_up
@@ -27,8 +28,8 @@ T0 = 1001.0
 
 
 @pytest.fixture(scope="module")
-def placed(_lift_reference):
-    return place(_lift_reference)
+def placed(_placed_lift):
+    return copy.deepcopy(_placed_lift)
 
 
 @pytest.fixture

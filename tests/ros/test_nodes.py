@@ -1,5 +1,6 @@
 """The control nodes, live in one process: a clip is tracked; every fault ends in a hold."""
 
+import copy
 import time
 
 import numpy as np
@@ -16,7 +17,6 @@ from dexhot.bringup.graphs import load_graph
 from dexhot.data import files
 from dexhot.errors import DexhotError
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import place
 from dexhot.ros.core import messages
 from dexhot.ros.core.process import bring_down, bring_up, make_executor, make_node
 from dexhot.ros.core.qos import publish_profile
@@ -103,8 +103,8 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def placed(_lift_reference):
-    return place(_lift_reference)
+def placed(_placed_lift):
+    return copy.deepcopy(_placed_lift)
 
 
 @pytest.fixture
