@@ -142,7 +142,7 @@ def _write_lines(job: Progress, ended: threading.Event) -> None:
 
 
 def _draw_bar(job: Progress, ended: threading.Event) -> None:
-    text, bar = rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn()
+    text, bar = rich_progress.TextColumn("{task.description}", markup=False), rich_progress.BarColumn()
     with rich_progress.Progress(text, bar, console=Console(stderr=True), transient=True) as display:
         task = display.add_task(job.line(), total=None)
         while True:

@@ -469,7 +469,7 @@ def test_the_command_lists_the_arguments(capsys):
     from dexhot.cli import main
 
     assert main(["up", "real_track", "--show-args"]) == 0
-    assert "controller" in capsys.readouterr().err
+    assert "controller" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argv", [["up", "dance"], ["up", "real_track", "dance:=tango"], ["replay", "/nowhere"]])

@@ -1,6 +1,8 @@
 """What `dexhot doctor` says about a machine that is to drive a robot."""
 
 import shutil
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -106,9 +108,28 @@ def test_each_package_that_labs_know_is_in_use_or_replaced(monkeypatch):
     assert found["franky"].remedy == "pip install 'dexhot[hardware]'" and not found["mmpose"].remedy
 
 
+EXTRAS = ("numba", "warp", "ai_edge_litert", "torch", "onnxruntime", "ray", "rclpy", "pyrealsense2", "imageio_ffmpeg")
+
+
+ABSENT = f"""
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] in {EXTRAS} else find(name, *rest)
+from dexhot.cli import main
+"""
+
+
+@pytest.mark.parametrize("command", ["doctor", "models"])
+def test_what_a_machine_lacks_is_listed_by_the_base_install_alone(command):
+    run = f"{ABSENT}main([{command!r}])"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
+    assert "error" not in done.stderr and "Traceback" not in done.stderr
+    told = {"doctor": ["extra: perception: not installed: numba", "MANO and SMPL"], "models": ["open hand, right"]}
+    assert all(line in done.stdout for line in told[command]), done
+
+
 def test_a_users_own_smpl_is_found(monkeypatch, tmp_path):
-    monkeypatch.setattr("dexhot.humans.body.config_dir", lambda: tmp_path)
-    monkeypatch.setattr("dexhot.humans.mano.mano_file", lambda side: tmp_path / side)
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     assert doctor.licensed_models().status == "optional"
     (tmp_path / "smpl").mkdir()
     (tmp_path / "smpl" / "SMPL_NEUTRAL.pkl").write_bytes(b"")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dexhot.bringup.launcher import require_ros
-from dexhot.cli import main
+from dexhot.cli import main, output
 from dexhot.data.disk import check_folder
 from dexhot.data.files import check_out, kind_of, load, replacing, save
 from dexhot.data.types import Demonstration, Reference
@@ -356,3 +356,22 @@ def test_a_model_without_links_is_no_hand(tmp_path, capsys):
     (tmp_path / "empty.urdf").write_text('<robot name="a"/>')
     assert main(["hand", "add", str(tmp_path / "empty.urdf"), "--out", str(tmp_path / "hand.yaml")]) == 1
     assert "no links" in capsys.readouterr().err
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys):
+    """rich would read them as styles, and refuse the closing ones."""
+    output.summary("cap[/bold]", {"written to": "d[red]x/r[/red].npz"})
+    output.console.print(output.styled("repaired", "yellow", ": dexhot[video]"))
+    output.results(False).print("a[/a]")
+    told = capsys.readouterr()
+    assert all(text in told.err for text in ("cap[/bold]", "d[red]x/r[/red].npz", "repaired: dexhot[video]"))
+    assert told.out == "a[/a]\n"
+
+
+def test_what_was_asked_for_is_on_stdout_and_with_json_the_object_alone(capsys):
+    assert main(["up", "real_track", "--show-args"]) == 0
+    told = capsys.readouterr()
+    assert "controller" in told.out and not told.err
+    main(["doctor", "--json"])
+    told = capsys.readouterr()
+    assert "Python" in told.err and len(told.out.splitlines()) == 1 and json.loads(told.out)["checks"]

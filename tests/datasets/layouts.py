@@ -14,7 +14,8 @@ from dexhot.datasets import dexycb
 from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import compose, inverse, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import matrix_to_quat, to_xyzw
-from dexhot.humans.mano import TIPS, mano_file
+from dexhot.humans.mano import TIPS
+from dexhot.humans.model_files import mano_file
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import PARENTS, HandPose
 

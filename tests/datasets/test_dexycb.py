@@ -17,7 +17,8 @@ from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import quat_angle, rotvec_to_quat
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.hardware.camera.recording import open_recording
-from dexhot.humans.mano import mano, mano_file
+from dexhot.humans.mano import mano
+from dexhot.humans.model_files import mano_file
 from dexhot.humans.skin import HandPose
 from dexhot.objects import load_object
 from dexhot.retargeting.retarget import RetargetOptions, retarget

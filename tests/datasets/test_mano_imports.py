@@ -15,7 +15,7 @@ from dexhot.datasets.parametric import KINDS
 from dexhot.errors import ClipError, DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.poses import lowest, transform
 from dexhot.geometry.rotations import to_xyzw
-from dexhot.humans.mano import mano_file
+from dexhot.humans.model_files import mano_file
 from dexhot.objects import load_object
 from dexhot.objects.shapes import SHAPES
 from dexhot.retargeting.clip_checks import check_clip

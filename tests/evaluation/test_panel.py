@@ -223,4 +223,4 @@ def test_what_was_recorded_has_no_panel(nominal, tmp_path, capsys, setup, retarg
     assert main(["evaluate", str(save(nominal, tmp_path / "r.npz")), "--panel"]) == 1
     assert "--panel" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "r.npz")]) == 0
-    assert re.search(r"success_panel\W+not run", capsys.readouterr().err)
+    assert re.search(r"success_panel\W+not run", capsys.readouterr().out)

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse
 
 from dexhot.errors import FileFormatError
-from dexhot.humans.mano import FILES, mano, mano_file, read_mano
+from dexhot.humans.mano import mano, read_mano
+from dexhot.humans.model_files import MANO, mano_file
 from dexhot.humans.skin import PARENTS, HandPose
 
 VERTICES = 778
@@ -146,5 +147,5 @@ def test_where_the_file_goes_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     with pytest.raises(FileFormatError) as told:
         mano("right")
-    assert FILES["right"] in str(told.value) and str(tmp_path / "mano") in str(told.value)
+    assert MANO["right"] in str(told.value) and str(tmp_path / "mano") in str(told.value)
     assert "https://mano.is.tue.mpg.de" in str(told.value)

@@ -292,7 +292,7 @@ def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
     told = " ".join(capsys.readouterr().err.split())
     assert "is a specialist of grab/mug_pass1 alone: give that clip's file by --reference" in told
     assert main(["evaluate", policy, "--reference", str(path), "--trials", "0", "--baselines", "replay"]) == 0
-    assert "policy was trained on 1 of these test clips" in " ".join(capsys.readouterr().err.split())
+    assert "policy was trained on 1 of these test clips" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_names_what_it_cannot_take(tmp_path, lift_reference, lift_setup, capsys, cache):

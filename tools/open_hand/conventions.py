@@ -21,7 +21,8 @@ from dexhot.datasets.library import load_clip, splits
 from dexhot.datasets.parametric import KINDS, generate
 from dexhot.datasets.umetrack import UmeTrackHand
 from dexhot.fitting.hand_fit import HandFit, Sighting, fit_hand
-from dexhot.humans.open_hand import FILE, ONE_TABLE, read_open_hand
+from dexhot.humans.model_files import OPEN_HAND
+from dexhot.humans.open_hand import ONE_TABLE, read_open_hand
 from dexhot.humans.skin import JOINTS, KEYPOINT_ORDER, KeypointTable, SkinnedHand
 from dexhot.objects.shapes import SHAPES
 
@@ -157,7 +158,7 @@ CONVENTIONS = {
 
 def main(data: Path, names: list[str]) -> None:
     """Fit, test and write the tables named."""
-    hand = read_open_hand(FILE)
+    hand = read_open_hand(OPEN_HAND)
     for name in names:
         convention = CONVENTIONS[name]
         table = trimmed(fit_table(hand, name, convention.train(data)))
@@ -165,10 +166,10 @@ def main(data: Path, names: list[str]) -> None:
         after = error([fit_person(hand, table, frames) for frames in test], test)
         before = error([fit_person(hand, hand.table("open"), frames) for frames in test], test)
         print(f"{name}: test {1e3 * after:.2f} mm ({1e3 * before:.2f} with the open table), {table.ids.size} points")
-        kept = dict(np.load(FILE))
+        kept = dict(np.load(OPEN_HAND))
         kept[ONE_TABLE.format(name=name, part="ids")] = table.ids.astype(np.int32)
         kept[ONE_TABLE.format(name=name, part="weights")] = table.weights.astype(np.float32)
-        np.savez_compressed(FILE, **kept)
+        np.savez_compressed(OPEN_HAND, **kept)
 
 
 if __name__ == "__main__":

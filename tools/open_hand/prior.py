@@ -17,7 +17,8 @@ from dexhot.data.keypoints import wrist_pose
 from dexhot.datasets.human_hand import LOWER, RELAXED, UPPER, keypoints
 from dexhot.datasets.parametric import KINDS, generate
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.humans.open_hand import FILE, PRIOR, read_open_hand
+from dexhot.humans.model_files import OPEN_HAND
+from dexhot.humans.open_hand import PRIOR, read_open_hand
 from dexhot.humans.skin import DIGITS, KEYPOINT_ORDER, PARENTS, SkinnedHand
 from dexhot.objects.shapes import SHAPES
 
@@ -106,4 +107,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else FILE)
+    main(Path(sys.argv[1]) if sys.argv[1:] else OPEN_HAND)

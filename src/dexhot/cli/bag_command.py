@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 from dexhot.progress import progress, track
 
 if TYPE_CHECKING:
@@ -54,14 +54,15 @@ def _info(args: Info) -> int:
     with open_bag(locate(args.bag), as_recorded=True) as bag:
         if args.check:
             _read_all(bag)
-        summary(str(bag.path), _facts(bag))
+        to = results(args.json)
+        summary(str(bag.path), _facts(bag), to)
         for text in bag.notes:
-            console.print(f"note: {text}", soft_wrap=True, highlight=False)
+            to.print(f"note: {text}", soft_wrap=True)
         for text in bag.damage:
-            console.print(f"damaged: {text}", soft_wrap=True, highlight=False)
+            to.print(f"damaged: {text}", soft_wrap=True)
         if bag.damage:
             advice = f"`dexhot bag repair {args.bag} --out FOLDER` writes what can be read to an intact bag"
-            console.print(advice, soft_wrap=True, highlight=False)
+            to.print(advice, soft_wrap=True)
         if args.json:
             print_json(
                 {
@@ -105,9 +106,9 @@ def _repair(args: Repair) -> int:
 
     with progress("writing messages") as job:
         count, lost = repair(locate(args.bag), args.out, job)
-    console.print(f"{args.out}: {count} messages", soft_wrap=True, highlight=False)
+    console.print(f"{args.out}: {count} messages", soft_wrap=True)
     for text in lost:
-        console.print(f"lost: {text}", soft_wrap=True, highlight=False)
+        console.print(f"lost: {text}", soft_wrap=True)
     if args.json:
         print_json({"bag": str(args.out), "messages": count, "lost": lost})
     return 0

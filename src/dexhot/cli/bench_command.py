@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dexhot.cli.arguments import ON, at_least, shown
 from dexhot.cli.controller_arguments import named_policies
-from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
+from dexhot.cli.output import benchmark_line, console, print_json, results, summary
 from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
 
@@ -184,7 +184,7 @@ def run(args: Args) -> None:
         shown = Table(*table["columns"], title=title, title_justify="left")
         for row in table["rows"]:
             shown.add_row(*row)
-        listing(shown, args.json)
+        results(args.json).print(shown)
     if args.out:
         write_text(args.out, json.dumps(line, indent=1) + "\n")
         console.print(f"written to {args.out}")

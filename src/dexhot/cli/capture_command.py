@@ -46,7 +46,7 @@ def run(args: Args) -> int:
     before = files_in(planned.folder)
     code = launcher.run(planned, sys.stderr)
     if clear_up(planned, before):
-        console.print(nothing_recorded(planned.folder), soft_wrap=True, highlight=False)
+        console.print(nothing_recorded(planned.folder), soft_wrap=True)
         if args.json:
             print_json({"folder": None, "messages": {}, "exit_code": code or 1})
         return code or 1

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import tyro
 
 from dexhot.cli.arguments import ON, shown
-from dexhot.cli.output import console, listing, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 
 
 @dataclass
@@ -77,7 +77,7 @@ def _list(args: List) -> None:
         numbers = f"{clip.duration:.2f}", f"{100 * clip.lift:.1f}"
         table.add_row(clip.name, clip.object.partition("/")[2], *numbers, clip.hands, clip.split.removeprefix("test_"))
     if clips:
-        listing(table, args.json)
+        results(args.json).print(table)
     else:
         console.print("The cache holds no clips; get some with `dexhot datasets get grab`.")
     if args.json:

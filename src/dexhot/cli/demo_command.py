@@ -70,9 +70,9 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str, what: str) -> Iterator[None]:
-        from dexhot.cli.output import console
+        from dexhot.cli.output import console, styled
 
-        console.print(f"[bold]{name}[/]: {what}", highlight=False)
+        console.print(styled(name, "bold", f": {what}"))
         began = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - began, 1)
@@ -153,7 +153,7 @@ def conclude(args: Args, result: dict[str, Any], shown: dict[str, Any], page: Pa
     summary("dexhot demo", {name: value for name, value in shown.items() if name not in ("success", "seconds")})
     summary("seconds", result["seconds"])
     for line in closing_lines(page, live):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     if args.json:
         print_json(result)
     return 0 if result["success"] else 1
@@ -189,14 +189,14 @@ def demonstration_of(args: Args) -> Any:
     """The HandObjectTrajectory: GRAB's clip, or, without network or accepted terms, the parametric one, with a
     message."""
     from dexhot.cli.datasets_command import acceptance
-    from dexhot.cli.output import console
+    from dexhot.cli.output import console, styled
 
     if args.source == "grab":
         try:
             return grab_clip(args.clip, acceptance("grab", args.accept_licence))
         except (DownloadError, LicenceError) as e:
-            text = f"[yellow]no clip of GRAB[/]: {e} A generated demonstration is used instead."
-            console.print(text, highlight=False, soft_wrap=True)
+            instead = f": {e} A generated demonstration is used instead."
+            console.print(styled("no clip of GRAB", "yellow", instead), soft_wrap=True)
     from dexhot.datasets.parametric import generate
     from dexhot.objects import save_object
 
@@ -287,7 +287,7 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
 def perceived(recording: Any, asset: Any, prompt: Any, rendered: Path | None) -> Any:
     """The Evidence of a right hand and an object, marked by a prompt or not. Where the object cannot be told in a
     `rendered` recording, it is clicked on as the message asks: nobody is there to do it."""
-    from dexhot.cli.output import console
+    from dexhot.cli.output import console, styled
     from dexhot.data import load
     from dexhot.data.types import Evidence
     from dexhot.perception.hand_landmarks import LandmarkHands
@@ -304,7 +304,7 @@ def perceived(recording: Any, asset: Any, prompt: Any, rendered: Path | None) ->
     except DexhotError as e:
         if rendered is None or prompt is not None:
             raise
-        console.print(f"[yellow]{e}[/] It is clicked on.", highlight=False, soft_wrap=True)
+        console.print(styled(str(e), "yellow", " It is clicked on."), soft_wrap=True)
         click = click_on(load(rendered / "truth_evidence.npz", Evidence).labels[0], recording.depth[0])
         return perceived(recording, asset, click, rendered)
 
@@ -324,7 +324,7 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
     """Mine; returns the file of the Demonstration."""
-    from dexhot.cli.output import console
+    from dexhot.cli.output import console, styled
     from dexhot.data import Reference, load, save
     from dexhot.progress import progress
     from dexhot.simulation.setup import load_setup
@@ -342,7 +342,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
         )
     judged = verdict(found)
     if not judged.success:
-        console.print(f"[yellow]{judged.outcome}[/]: {judged.reason}", highlight=False, soft_wrap=True)
+        console.print(styled(judged.outcome, "yellow", f": {judged.reason}"), soft_wrap=True)
     return save(found, folder / "demonstration.npz")
 
 
@@ -355,7 +355,7 @@ def tracked(folder: Path, demonstration: Path, view: bool, camera: bool = False)
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
-    from dexhot.cli.output import console
+    from dexhot.cli.output import console, styled
     from dexhot.evaluation.score import rejudge
     from dexhot.rollouts.live import live_rollout
     from dexhot.ros.core.claim import own_domain
@@ -379,7 +379,7 @@ def tracked(folder: Path, demonstration: Path, view: bool, camera: bool = False)
         else:
             if rollout.metrics["success_strict"] or attempt == ATTEMPTS:
                 return rollout, live, attempt, loop
-        console.print(f"[yellow]live run {attempt} of {ATTEMPTS} {how}; trying again.[/]")
+        console.print(styled(f"live run {attempt} of {ATTEMPTS} {how}; trying again.", "yellow"))
         loop = f"{TRUTH}; the run that saw the object by its camera {how}" if camera else TRUTH
     raise AssertionError
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from dexhot.bringup.shared_memory import left_behind
 from dexhot.errors import DexhotError
+from dexhot.humans.model_files import MANO, mano_file, smpl_file
 from dexhot.paths import share_dir
 from dexhot.perception.adapters.sam2 import streams
 from dexhot.perception.weights import hand_landmarks_dir, missing_hand_landmarks
@@ -284,10 +285,7 @@ ASKED_FOR = (  # packages that labs know: package, module, what it serves here (
 
 def licensed_models() -> Check:
     """Are the user's own MANO and SMPL files there, whose licences forbid shipping them?"""
-    from dexhot.humans.body import smpl_file
-    from dexhot.humans.mano import FILES, mano_file
-
-    files = {f"MANO, {side}": mano_file(side) for side in FILES} | {"SMPL": smpl_file()}
+    files = {f"MANO, {side}": mano_file(side) for side in MANO} | {"SMPL": smpl_file()}
     there = [name for name, path in files.items() if path.is_file()]
     found = ", ".join(there) or "none: the open hand and the open body are used"
     return Check(

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-from rich.markup import escape
+from dexhot.cli.output import console, print_json, results, styled
 
-from dexhot.cli.output import console, print_json
+STYLES = {"ok": "green", "missing": "red", "optional": "yellow"}
 
 
 @dataclass
@@ -24,11 +24,11 @@ def run(args: Args) -> int:
 
     if args.free_shared_memory:
         console.print(f"{free() / 2**20:.0f} MiB of shared memory freed")
-    marks = {"ok": "[green]ok      [/]", "missing": "[red]missing [/]", "optional": "[yellow]optional[/]"}
-    checks = examine()
+    checks, to = examine(), results(args.json)
     for check in checks:
-        remedy = f"\n           -> {escape(check.remedy)}" if check.remedy else ""
-        console.print(f"{marks[check.status]} {check.name}: {escape(check.found)}{remedy}", soft_wrap=True)
+        remedy = f"\n           -> {check.remedy}" if check.remedy else ""
+        line = styled(f"{check.status:8}", STYLES[check.status], f" {check.name}: {check.found}{remedy}")
+        to.print(line, soft_wrap=True)
     healthy = all(check.status != "missing" for check in checks)
     if args.json:
         print_json({"ok": healthy, "checks": [asdict(check) for check in checks]})

@@ -114,7 +114,7 @@ def run(args: Args) -> None:
     from dataclasses import replace
 
     from dexhot.cli.evaluate_tables import named, show_panel, show_rollout
-    from dexhot.cli.output import console, print_json
+    from dexhot.cli.output import console, print_json, results, styled
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import a, check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
@@ -169,14 +169,15 @@ def run(args: Args) -> None:
     else:
         kind = a(type(item))
         raise FileFormatError(f"{args.file} holds {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
-    show_rollout(rollout, panel is not None)
+    to = results(args.json)
+    show_rollout(rollout, panel is not None, to)
     if panel:
-        show_panel(panel)
+        show_panel(panel, to)
     verdict = rollout.provenance["verification"]
     if verdict["why"]:
-        console.print(f"[yellow]{verdict['name']}[/]: {verdict['why']}", soft_wrap=True, highlight=False)
+        to.print(styled(verdict["name"], "yellow", f": {verdict['why']}"), soft_wrap=True)
     for lost in rollout.provenance.get("bag_damage", []):
-        console.print(f"damaged: {lost}", soft_wrap=True, highlight=False)
+        to.print(f"damaged: {lost}", soft_wrap=True)
     if args.out:
         console.print(f"written to {save(rollout, args.out)}")
     if args.json:

@@ -36,7 +36,7 @@ class Evaluated:
 def evaluate_controller(args: "Args") -> None:
     """Evaluate, print the tables, write the page."""
     from dexhot.cli.evaluate_tables import show_clips, show_figures
-    from dexhot.cli.output import console, print_json
+    from dexhot.cli.output import print_json, results
     from dexhot.datasets import unseen_halves
     from dexhot.evaluation.summary import summarise
     from dexhot.report.gallery import check_gallery
@@ -48,20 +48,21 @@ def evaluate_controller(args: "Args") -> None:
     found.figures = summarise(found.rows, unseen_halves(found.splits))
     if args.scores:
         _score(found, args.workers)
-    show_clips(found.rows, list(found.figures))
+    to = results(args.json)
+    show_clips(found.rows, list(found.figures), to)
     where = args.reference.name if args.reference else f"{args.dataset}, {args.split}, {len(found.rows)} clips"
     made = f"references: {found.kinds or 'of an unknown kind'}"
-    show_figures(found.figures, f"{where}, {args.hand}, {made}, {args.trials} worlds each")
+    show_figures(found.figures, f"{where}, {args.hand}, {made}, {args.trials} worlds each", to)
     notes = _notes(args, found)
     for line in [*_score_lines(found.scores), *notes]:
-        console.print(line, highlight=False, soft_wrap=True)
+        to.print(line, soft_wrap=True)
     if folder:
         _write_page(folder, f"{found.options.controller} on {where}", found, notes)
     if args.json:
         what: dict[str, Any] = {"dataset": found.options.dataset, "split": args.split, "hand": args.hand}
         what |= {"profile": args.profile, "reference_kind": found.kinds, "notes": notes}
-        results = {"controllers": found.figures, "clips": found.rows, "failed": found.failed}
-        print_json({**what, **results, **found.scores})
+        judged = {"controllers": found.figures, "clips": found.rows, "failed": found.failed}
+        print_json({**what, **judged, **found.scores})
 
 
 def _check(args: "Args") -> None:
@@ -165,10 +166,10 @@ def _show_missing(found: Evaluated) -> None:
         for absence in row.get("absent", {}).items():
             absent.setdefault(absence, []).append(row["clip"])
     for clip, why in found.failed.items():
-        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"{clip}: {why}", soft_wrap=True)
     for (name, why), those in absent.items():
         on = those[0] if len(those) == 1 else f"{len(those)} clips"
-        console.print(f"{on}, {name}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"{on}, {name}: {why}", soft_wrap=True)
 
 
 def _score(found: Evaluated, workers: int) -> None:
@@ -249,4 +250,4 @@ def _write_page(folder: Path, title: str, found: Evaluated, notes: list[str]) ->
             notes,
             lambda done, total: job(done, total),
         )
-    console.print(f"written to {page}", highlight=False, soft_wrap=True)
+    console.print(f"written to {page}", soft_wrap=True)

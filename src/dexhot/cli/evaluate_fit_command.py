@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich.console import Console
 
 from dexhot.cli.arguments import at_least, shown
 
@@ -55,7 +56,7 @@ class Args:
 
 def run(args: Args) -> None:
     """Evaluate, show a table beside the published rows, write."""
-    from dexhot.cli.output import console, print_json
+    from dexhot.cli.output import console, print_json, results
     from dexhot.data.files import check_out, write_text
     from dexhot.errors import DexhotError
 
@@ -68,7 +69,7 @@ def run(args: Args) -> None:
     if args.submission:
         check_out(args.submission, "submission", args.force, "--submission")
     figures = _protocol(args) if args.protocol else _wild(args)
-    _show(figures)
+    _show(figures, results(args.json))
     if args.out:
         import json
 
@@ -204,12 +205,11 @@ def _hand(model: str, side: str) -> Any:
     return mano(side) if model == "mano" else open_hand(side)
 
 
-def _show(figures: dict[str, Any]) -> None:
+def _show(figures: dict[str, Any], to: Console) -> None:
     """The rules in words, then the published rows with ours below."""
     import numpy as np
     from rich.table import Table
 
-    from dexhot.cli.output import console
     from dexhot.evaluation.fit import rows_beside
 
     columns = tuple(figures["columns"])
@@ -218,22 +218,21 @@ def _show(figures: dict[str, Any]) -> None:
     table = Table("", *columns, title=said, title_justify="left")
     for name, *values in rows_beside(columns, figures["published"], figures["metrics"]):
         table.add_row(name, *("" if np.isnan(v) else f"{v:.3g}" for v in values))
-    console.print(table)
+    to.print(table)
     for key in ("split", "masks", "keypoints", "alignment"):
         if figures.get(key):
-            console.print(f"{key}: {figures[key]}", highlight=False, soft_wrap=True)
+            to.print(f"{key}: {figures[key]}", soft_wrap=True)
     if "count" in figures:
         count = figures["count"]
         expected = f"{count['expected']} expected" if count["expected"] else "no number published"
         state = "" if figures["complete"] else ": not the published row's clips"
-        console.print(
+        to.print(
             f"{count['in_copy']} {count['unit']} in the copy, {expected}; {count['clips_fitted']} clips fitted{state}",
-            highlight=False,
             soft_wrap=True,
         )
     for choice in (*figures.get("open_choices", ()), *figures.get("incomplete", ())):
-        console.print(f"note: {choice}", highlight=False, soft_wrap=True)
+        to.print(f"note: {choice}", soft_wrap=True)
     for name, why in figures["failed"].items():
-        console.print(f"{name}: {why}", highlight=False, soft_wrap=True)
+        to.print(f"{name}: {why}", soft_wrap=True)
     if figures.get("submission"):
-        console.print(f"submission written to {figures['submission']}")
+        to.print(f"submission written to {figures['submission']}")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 
 def run_campaign(args: Any) -> None:
     """Lead through what is left of the campaign of `args` (evaluate_command.Args), and print its tables."""
@@ -12,7 +14,7 @@ def run_campaign(args: Any) -> None:
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.arguments import at_least
     from dexhot.cli.controller_arguments import check_demonstrations
-    from dexhot.cli.output import console, print_json
+    from dexhot.cli.output import console, print_json, results
     from dexhot.control.policy import OnnxNetwork
     from dexhot.errors import DexhotError
     from dexhot.evaluation.campaign import as_json, read_trials
@@ -46,7 +48,6 @@ def run_campaign(args: Any) -> None:
             f"no baseline beside it: PPO without supervision has not been trained ({STEPS:,} control steps, "
             "`dexhot train baseline`); --baseline POLICY names another policy.",
             soft_wrap=True,
-            highlight=False,
         )
     require_ros()
     folder = (args.campaign or runs_dir() / "campaign").resolve()
@@ -66,15 +67,15 @@ def run_campaign(args: Any) -> None:
     campaign = Campaign(folder, args.rig, clips, args.repeats, further)
     whole = conduct(
         campaign,
-        lambda prompt: console.input(prompt, markup=False),  # on stderr, as stdout ends with the JSON
-        lambda line: console.print(line, highlight=False, soft_wrap=True),
+        lambda prompt: console.input(prompt),  # on stderr, as stdout ends with the JSON
+        lambda line: console.print(line, soft_wrap=True),
     )
     trials = read_trials(campaign.ledger)
-    _show(trials)
+    _show(trials, results(args.json))
     left = 0 if whole else len(list(campaign.left()))
     if left:
         what = "1 trial is" if left == 1 else f"{left} trials are"
-        console.print(f"{what} left; the same command goes on.", highlight=False)
+        console.print(f"{what} left; the same command goes on.")
     if args.json:
         print_json({"campaign": str(folder), "left": left, **as_json(trials)})
 
@@ -120,11 +121,10 @@ def _tracked(name: str, args: Any) -> Any:
     return place(reference, setup.hand)
 
 
-def _show(trials: list[Any]) -> None:
+def _show(trials: list[Any], to: Console) -> None:
     """The tables: percent of trials at level 1 / 2 / 3 per object, and the adaptivity score."""
     from rich.table import Table
 
-    from dexhot.cli.output import console
     from dexhot.evaluation.campaign import tables
 
     for title, methods in tables(trials).items():
@@ -134,8 +134,8 @@ def _show(trials: list[Any]) -> None:
             digits = {name: 3 if name == "adaptivity" else 1 for name in objects}
             cells = ("/".join(f"{x:.{digits[n]}f}" for x in found[n]) if n in found else "" for n in objects)
             table.add_row(method, *cells)
-        console.print(table)
-        console.print("  adaptivity: table 13, fractions, averaged over clips", highlight=False)
+        to.print(table)
+        to.print("  adaptivity: table 13, fractions, averaged over clips")
     if short := sorted({trial.clip for trial in trials if trial.short}):
         text = "no more than 100 frames after the lift, so level 3 counts to the clip's end"
-        console.print(f"{text}: {', '.join(short)}", highlight=False, soft_wrap=True)
+        to.print(f"{text}: {', '.join(short)}", soft_wrap=True)

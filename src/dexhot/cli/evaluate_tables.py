@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dexhot.cli.output import console
+from dexhot.cli.output import FAIL, PASS, console
 from dexhot.evaluation.options import EXPLAINED
 from dexhot.evaluation.panel import NEEDED
 from dexhot.evaluation.summary import HOW, NOT_RUN, PARTS, simulates, spanned
@@ -29,7 +31,7 @@ SCORES = {
 }
 
 
-def show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
+def show_clips(rows: list[dict[str, Any]], names: list[str], to: Console = console) -> None:
     """A row per clip: each controller's verdict in the nominal world, and the perturbed fraction."""
     table = Table("clip", *(f"{name}: strict, perturbed" for name in names), title_justify="left")
     for row in rows:
@@ -38,10 +40,10 @@ def show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
             for n in names
         ]
         table.add_row(row["clip"], *cells)
-    console.print(table)
+    to.print(table)
 
 
-def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
+def show_figures(figures: dict[str, dict[str, Any]], title: str, to: Console = console) -> None:
     """A table for each time of simulation (HOW), so that results with and without are in no common column: means with
     95 % intervals over clips, medians of the errors, and what was simulated."""
     for when, how in HOW.items():
@@ -70,9 +72,9 @@ def show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""
         for line, text in lines.items():
             table.add_row(line, *(text(f) for f in chosen.values()))
-        console.print(table)
+        to.print(table)
         for name in chosen:
-            console.print(f"  {name}: {EXPLAINED.get(name, EXPLAINED['policy'])}", highlight=False)
+            to.print(f"  {name}: {EXPLAINED.get(name, EXPLAINED['policy'])}")
 
 
 def _on_part(figures: dict[str, Any], name: str, part: str) -> str:
@@ -101,26 +103,26 @@ def named(rollout: Any) -> dict[str, str]:
     return made | ({"reference_kind": kind} if kind else {})
 
 
-def show_rollout(rollout: Any, panel: bool = False) -> None:
+def show_rollout(rollout: Any, panel: bool = False, to: Console = console) -> None:
     """Print each metric beside its limit, as in the report; where no `panel` follows, that it was not run."""
     made = [f"{name.replace('_', ' ')} {value}" for name, value in named(rollout).items()]
     title = f"{rollout.name} ({', '.join([rollout.kind, *made])})"
     table = Table("metric", "value", "", "limit", "", title=title, title_justify="left")
     table.columns[1].justify = "right"
     for v in judge(rollout.metrics):
-        mark = "" if v.passed is None else "[green]pass[/]" if v.passed else "[red]fail[/]"
+        mark = "" if v.passed is None else PASS if v.passed else FAIL
         table.add_row(v.id, v.text, v.unit, v.limit_text, mark)
     if not panel:
         table.add_row("success_panel", NOT_RUN, "", "", "")
-    console.print(table)
+    to.print(table)
 
 
-def show_panel(panel: Any) -> None:
+def show_panel(panel: Any, to: Console = console) -> None:
     """Each world's verdict."""
     passed, of = sum(light.passed for light in panel.lights), len(panel.lights)
-    verdict = "[green]pass[/]" if panel.success else "[red]fail[/]"
-    title = f"success_panel {verdict}: strict in {passed} of {of} other worlds; the nominal one and {NEEDED} are needed"
+    needed = f": strict in {passed} of {of} other worlds; the nominal one and {NEEDED} are needed"
+    title = Text.assemble("success_panel ", PASS if panel.success else FAIL, needed)
     table = Table("world", "strict", "why", title=title, title_justify="left")
     for light in (panel.nominal, *panel.lights):
-        table.add_row(light.name, "[green]pass[/]" if light.passed else "[red]fail[/]", light.why)
-    console.print(table)
+        table.add_row(light.name, PASS if light.passed else FAIL, light.why)
+    to.print(table)

@@ -71,6 +71,6 @@ def fit_person(args: "Args", recipe: "Recipe", recordings: "Sequence[Recording]"
     notes = figures.pop("notes", [])
     summary(f"{name} -> {out}", figures)
     for note in notes:
-        console.print(f"note: {note}.", highlight=False, soft_wrap=True)
+        console.print(f"note: {note}.", soft_wrap=True)
     if args.json:
         print_json({"trajectory": str(out), "recording": name, **figures, "notes": notes})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from dexhot.cli.arguments import ON, shown
-from dexhot.cli.output import console, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 
 if TYPE_CHECKING:
     from dexhot.hardware.franka.arm import FrankaArm
@@ -96,11 +96,12 @@ def _check(args: Check) -> int:
     if received is not None:
         rows["control command success rate"] = f"at least {100 * received:.0f} %, over {args.hold:g} s"
         rows["motion while holding"] = f"{moved:.4f} rad"
-    summary(f"Franka arm at {args.address}: {mode}", rows)
+    to = results(args.json)
+    summary(f"Franka arm at {args.address}: {mode}", rows, to)
     for problem in problems:
-        console.print(f"problem: {problem}")
+        to.print(f"problem: {problem}")
     if received is None and args.hold:
-        console.print(f"the arm did not hold: remove the cause, then run `dexhot franka recover {args.address}`")
+        to.print(f"the arm did not hold: remove the cause, then run `dexhot franka recover {args.address}`")
     if args.json:
         print_json({"mode": mode, "q": q.tolist(), "problems": problems, "received": received, "moved": moved})
     return 1 if problems else 0

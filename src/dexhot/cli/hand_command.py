@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, listing, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 
 if TYPE_CHECKING:
     from dexhot.robots.robot_hand import RobotHand
@@ -85,7 +85,7 @@ def _add(args: Add) -> None:
     files = {"hand": str(out)} | _drawn(hand, picture)
     summary(f"hand add {config['name']}", _rows(hand) | files)
     for remark in remarks:
-        console.print(f"check: {remark}", highlight=False, soft_wrap=True)
+        console.print(f"check: {remark}", soft_wrap=True)
     if args.json:
         print_json({**_facts(hand), **files, "remarks": remarks})
 
@@ -109,7 +109,7 @@ def _list(args: List) -> None:
     table = Table("hand", "side", "joints", "coupled", "fingertips", box=None, pad_edge=False)
     for hand in hands:
         table.add_row(hand.name, hand.side, str(len(hand.joints)), str(len(hand.coupled)), ", ".join(hand.tip_sites))
-    listing(table, args.json)
+    results(args.json).print(table)
     if args.json:
         print_json({"hands": {hand.name: _facts(hand) for hand in hands}})
 

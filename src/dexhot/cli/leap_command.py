@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from dexhot.cli.arguments import ON, shown
-from dexhot.cli.output import console, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 from dexhot.errors import NotFoundError
 from dexhot.hardware.dynamixel.registers import BAUD
 
@@ -141,9 +141,10 @@ def _check(args: Check) -> int:
         for name, angle, celsius, volts, on in zip(hand.joint_names, q, health.temperature, health.voltage, torque)
     }
     how = "fast sync read" if fast else "sync read"
-    summary(f"{args.robot}: {hand.model.hand} hand, {hand.model.name}, {how}", rows)
+    to = results(args.json)
+    summary(f"{args.robot}: {hand.model.hand} hand, {hand.model.name}, {how}", rows, to)
     for problem in problems:
-        console.print(f"problem: {problem}")
+        to.print(f"problem: {problem}")
     if args.json:
         state = {"q": q, "temperature": health.temperature, "voltage": health.voltage}
         print_json(

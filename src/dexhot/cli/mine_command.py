@@ -100,7 +100,7 @@ def run(args: Args) -> int:
             else:
                 made = load(result, Demonstration)
                 found, facts = verdict(made), {"demonstration": str(result), **made.scores}
-            console.print(f"{job.reference}: {found.outcome}{': ' * bool(found.reason)}{found.reason}", highlight=False)
+            console.print(f"{job.reference}: {found.outcome}{': ' * bool(found.reason)}{found.reason}")
             results.append((job.reference, found, facts))
     results.sort(key=lambda result: args.references.index(result[0]))
     show_results(results)
@@ -117,7 +117,7 @@ def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
     """Print a row per clip, and the totals."""
     from rich.table import Table
 
-    from dexhot.cli.output import console, summary
+    from dexhot.cli.output import console, styled, summary
     from dexhot_train.mining.verdict import NO_SUCCESS, NOT_MINED, NOT_ON_ARM, REFUSED, row, totals
 
     colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_MINED: "yellow", NOT_ON_ARM: "yellow"}
@@ -125,7 +125,7 @@ def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
     for path, found, facts in results:
         result, *cells = row(found, facts).values()
         colour = colours.get(found.outcome, "green")
-        table.add_row(path.name.removesuffix(".npz"), f"[{colour}]{result}[/]", *cells)
+        table.add_row(path.name.removesuffix(".npz"), styled(result, colour), *cells)
     console.print(table)
     if len(results) > 1:
         summary("total", totals([found for _, found, _ in results]))

@@ -3,12 +3,12 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, listing, print_json
+from dexhot.cli.output import console, print_json, results
 
 
 @dataclass
@@ -29,21 +29,18 @@ def run(args: Args) -> None:
 
     if args.action == "get":
         return get(args)
-    from dexhot.humans.body import smpl_file
-    from dexhot.humans.mano import FILES, mano_file, missing_sentence
-    from dexhot.humans.open_hand import FILE, SIDES, open_hand
+    from dexhot.humans.model_files import MANO, OPEN_HAND, SIDES, mano_file, missing_mano, smpl_file
 
-    hand = open_hand()
     rows = [
         {
             "model": f"open hand, {side}",
             "status": "shipped",
             "licence": "CC0",
-            "file": str(FILE) if side == "right" else "the right one, mirrored",
+            "file": str(OPEN_HAND) if side == "right" else "the right one, mirrored",
         }
         for side in SIDES
     ]
-    there = {side: mano_file(side).is_file() for side in FILES}
+    there = {side: mano_file(side).is_file() for side in MANO}
     for side, found in there.items():
         mirrored = not found and any(there.values())
         status = "found" if found else "mirrored from the other side" if mirrored else "missing"
@@ -55,13 +52,23 @@ def run(args: Args) -> None:
     table = Table("model", "status", "licence", "file", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row.values())
-    listing(table, args.json)
-    missing = None if any(there.values()) else f"MANO is missing: {missing_sentence()}"
+    results(args.json).print(table)
+    missing = None if any(there.values()) else f"MANO is missing: {missing_mano()}"
     if missing:
-        console.print(missing, soft_wrap=True, highlight=False)
+        console.print(missing, soft_wrap=True)
     if args.json:
-        size = {"vertices": len(hand.vertices), "faces": len(hand.faces), "shape_components": hand.shape_size}
-        print_json({"models": rows, "missing": missing, "open_hand": size | {"conventions": sorted(hand.tables)}})
+        print_json({"models": rows, "missing": missing, "open_hand": open_hand_size()})
+
+
+def open_hand_size() -> dict[str, Any] | None:
+    """Of the shipped hand; None without the extra that reads it."""
+    try:
+        from dexhot.humans.open_hand import open_hand
+    except ImportError:
+        return None
+    hand = open_hand()
+    size = {"vertices": len(hand.vertices), "faces": len(hand.faces), "shape_components": hand.shape_size}
+    return size | {"conventions": sorted(hand.tables)}
 
 
 def landmark_rows() -> list[dict[str, str]]:

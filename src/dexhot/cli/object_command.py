@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, listing, print_json, summary
+from dexhot.cli.output import console, print_json, results, summary
 from dexhot.progress import progress
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _list(args: List) -> None:
             name, size, f"{facts['mass_kg']:.3f}", *(str(facts[k]) for k in ("pieces", "symmetry", "resting"))
         )
     if rows:
-        listing(table, args.json)
+        results(args.json).print(table)
     else:
         console.print(
             "The cache holds no objects; add one with `dexhot object add FILE` or `dexhot datasets get grab`."

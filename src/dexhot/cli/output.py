@@ -1,4 +1,8 @@
-"""Output of commands: a readable summary, and with --json one JSON object on the last line of stdout."""
+"""Output of commands: on stdout what was asked for, or with --json one JSON object on its last line; all else on
+stderr.
+
+Text is printed as it is: file names may have square brackets, which rich would read as styles.
+"""
 
 import json
 import os
@@ -9,24 +13,32 @@ from typing import Any
 import psutil
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-console = Console(stderr=True)  # progress and summaries; stdout is left to --json
+console = Console(stderr=True, markup=False, highlight=False)  # progress, notes, and summaries of what was written
+PASS, FAIL = Text("pass", "green"), Text("fail", "red")
 
 
-def summary(title: str, rows: dict[str, Any]) -> None:
+def results(json_follows: bool) -> Console:
+    """For what a command is asked to show and may be piped: stdout, where no terminal's width cuts it; with JSON
+    stderr."""
+    wide = None if sys.stdout.isatty() else 200
+    return console if json_follows else Console(width=wide, markup=False, highlight=False)
+
+
+def styled(what: str, style: str, rest: str = "") -> Text:
+    """A line that begins in a style."""
+    return Text.assemble((what, style), rest)
+
+
+def summary(title: str, rows: dict[str, Any], to: Console = console) -> None:
     """Print a two-column table; long values wrap and are not cut."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(str(name), f"{value:.4g}" if isinstance(value, float) else str(value))
-    console.print(table)
-
-
-def listing(table: Table, json_follows: bool) -> None:
-    """Print a table that may be piped: on stdout, where no terminal width cuts it; with JSON on stderr."""
-    wide = None if sys.stdout.isatty() else 200
-    (console if json_follows else Console(width=wide)).print(table)
+    to.print(table)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ def run(args: Args) -> None:
     save(evidence, out)
     figures: dict[str, Any] = {
         "frames": len(recording),
-        "fps": round(len(recording) / took, 1),
+        "images_per_second": round(len(recording) / took, 1),
         **{f"{side}_hand_frames": count for side, count in seen.hand_frames.items()},
     }
     if args.object:
@@ -128,7 +128,7 @@ def run(args: Args) -> None:
         figures["picture"] = str(draw_evidence(recording, evidence, args.picture))
     summary(f"{recording.name} -> {out}", figures)
     for note in evidence.provenance["notes"]:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     if args.json:
         print_json({"evidence": str(out), **figures, "notes": evidence.provenance["notes"]})
 

@@ -57,7 +57,7 @@ def run(args: Args) -> None:
         written["notes"].append(f"stopped early: {rollout.provenance['stopped']}")
     written["notes"] += rollout.provenance.get("bag_damage", [])
     for note in [*written["notes"], page]:
-        console.print(note, soft_wrap=True, highlight=False)
+        console.print(note, soft_wrap=True)
     if args.strip:
         _draw_strip(rollout, setup, args.strip)
     if args.json:

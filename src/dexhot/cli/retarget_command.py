@@ -54,7 +54,7 @@ class Args:
 
 def run(args: Args) -> None:
     """Check, retarget and place the clip, print a summary, and draw if requested."""
-    from dexhot.cli.output import console, print_json, summary
+    from dexhot.cli.output import console, print_json, styled, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Reference
     from dexhot.datasets.library import is_file, keep_clip
@@ -91,7 +91,7 @@ def run(args: Args) -> None:
     save(reference, out)
     mended = reference.provenance["mended"]
     for what in mended:
-        console.print(f"[yellow]repaired[/]: {what}", soft_wrap=True, highlight=False)
+        console.print(styled("repaired", "yellow", f": {what}"), soft_wrap=True)
     if mended:
         trajectory = checked_clip(trajectory, hand.side, asset)[0]
     figures = (
@@ -103,7 +103,7 @@ def run(args: Args) -> None:
         too_fast = demanded(reference, hand).too_fast
         figures |= {"speed_factor": reference.speed_factor, "limited_by": [str(peak) for peak in too_fast]}
         for peak in too_fast if args.speed == "1" else ():
-            console.print(f"[yellow]too fast[/]: {peak}", soft_wrap=True, highlight=False)
+            console.print(styled("too fast", "yellow", f": {peak}"), soft_wrap=True)
     if args.picture:
         from dexhot.retargeting.picture import draw  # matplotlib, a fifth of the command's start
 

@@ -36,7 +36,7 @@ def run(args: Args) -> int:
     """0, REFUSED or NOBODY."""
     from dexhot.bringup.graph import read_namespace
     from dexhot.bringup.safety_client import NoSupervisorError, SafetyClient
-    from dexhot.cli.output import console, print_json
+    from dexhot.cli.output import print_json, results
     from dexhot.errors import DexhotError
 
     if args.all and args.action != "estop":
@@ -63,7 +63,7 @@ def run(args: Args) -> int:
         if args.json:
             print_json({"error": str(e)})
         return NOBODY
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    results(args.json).print(text, soft_wrap=True)
     if args.json:
         print_json(entries)
     return 0 if done else REFUSED

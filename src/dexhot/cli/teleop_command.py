@@ -84,7 +84,7 @@ def run(args: Engage | Release | Assist | Save | Figures) -> None:
 
     topic = TELEOP_ASSIST if isinstance(args, Assist) else TELEOP_CLUTCH
     on = args.switch == "on" if isinstance(args, Assist) else isinstance(args, Engage)
-    console.print(press(topic, on, read_namespace(args.namespace)), soft_wrap=True, highlight=False, markup=False)
+    console.print(press(topic, on, read_namespace(args.namespace)), soft_wrap=True)
     return None
 
 

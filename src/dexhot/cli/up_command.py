@@ -37,12 +37,12 @@ def run(args: Args) -> int:
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph
     from dexhot.bringup.unrecorded import clear_up, files_in, has_bag, nothing_recorded
-    from dexhot.cli.output import console, print_json, summary
+    from dexhot.cli.output import console, print_json, results, summary
 
     graph = load_graph(args.graph)
     if args.show_args:
         rows = {a.name: a.description + f" (default: {a.default_text})" * bool(a.default_text) for a in graph.arguments}
-        summary(f"{graph.name}: {graph.description}", rows)
+        summary(f"{graph.name}: {graph.description}", rows, results(False))
         return 0
     launcher.require_ros()
     given = {"namespace": args.namespace} if args.namespace else {}
@@ -56,9 +56,9 @@ def run(args: Args) -> int:
     finally:
         unrecorded = clear_up(planned, before)
     if unrecorded:
-        console.print(nothing_recorded(planned.folder), soft_wrap=True, highlight=False)
+        console.print(nothing_recorded(planned.folder), soft_wrap=True)
     elif planned.recorded and graph.name in AFTERWARDS and has_bag(planned.folder):
-        console.print(AFTERWARDS[graph.name].format(planned.folder), soft_wrap=True, highlight=False)
+        console.print(AFTERWARDS[graph.name].format(planned.folder), soft_wrap=True)
     if args.json:
         facts = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
         print_json(facts | {"exit_code": code})

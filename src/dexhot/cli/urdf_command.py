@@ -47,6 +47,6 @@ def run(args: Args) -> None:
     facts |= {"meshes": len(found.meshes)} | ({"srdf": str(args.srdf)} if args.srdf else {})
     summary(f"urdf {found.name}", facts)
     for note in found.notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     if args.json:
         print_json(facts | {"notes": list(found.notes), "driven": list(tree.driven)})

@@ -35,7 +35,8 @@ from dexhot.errors import ClipError, FileFormatError, NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, matrix_to_pose, transform
 from dexhot.geometry.rotations import from_xyzw, quat_rotate
-from dexhot.humans.mano import mano, mano_file, mano_pca
+from dexhot.humans.mano import mano, mano_pca
+from dexhot.humans.model_files import mano_file
 
 NAME, LICENCE = "DexYCB", "CC BY-NC 4.0"
 RATE = 30.0  # Hz

@@ -22,7 +22,8 @@ from dexhot.datasets.mano_motion import ManoMotion
 from dexhot.errors import FileFormatError
 from dexhot.geometry.poses import compose, lowest, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
-from dexhot.humans.mano import mano, missing_sentence
+from dexhot.humans.mano import mano
+from dexhot.humans.model_files import missing_mano
 from dexhot.humans.safe_pickle import read_object_npz
 
 NAME, COLLECTION = "GRAB", "grab_full"
@@ -138,8 +139,6 @@ def _placed(params: Any) -> np.ndarray:
 def _template(folder: Path, name: str) -> np.ndarray:
     path = folder / name
     if not path.is_file():
-        raise FileFormatError(
-            f"{path} is missing: unpack GRAB's subject meshes into tools/. MANO: {missing_sentence()}"
-        )
+        raise FileFormatError(f"{path} is missing: unpack GRAB's subject meshes into tools/. MANO: {missing_mano()}")
     mesh = trimesh.load_mesh(path, process=False)
     return np.asarray(mesh.vertices, float)

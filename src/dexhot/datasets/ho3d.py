@@ -29,7 +29,8 @@ from dexhot.errors import ClipError, FileFormatError, NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
-from dexhot.humans.mano import mano, mano_file
+from dexhot.humans.mano import mano
+from dexhot.humans.model_files import mano_file
 from dexhot.humans.safe_pickle import read_pickle
 from dexhot.humans.skin import KEYPOINT_ORDER
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dexhot.errors import FileFormatError
+from dexhot.humans.model_files import smpl_file
 from dexhot.humans.safe_pickle import read_model
 from dexhot.humans.skin import ShapedHand, model_faces, require_shapes, strongest_bones
-from dexhot.paths import config_dir
 
 JOINTS = 24
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
@@ -79,11 +79,6 @@ def open_body() -> SkinnedBody:
         parts = {key: file[key].astype(float if file[key].dtype.kind == "f" else np.int64) for key in file}
     parts["weights"] /= parts["weights"].sum(axis=1, keepdims=True)
     return SkinnedBody("open_body", **parts)
-
-
-def smpl_file() -> Path:
-    """Path for the user's SMPL file."""
-    return config_dir() / "smpl" / "SMPL_NEUTRAL.pkl"
 
 
 def smpl(path: Path | None = None) -> SkinnedBody:

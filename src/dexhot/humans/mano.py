@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dexhot.errors import FileFormatError
+from dexhot.humans.model_files import mano_file, missing_mano
 from dexhot.humans.safe_pickle import read_model
 from dexhot.humans.skin import JOINTS, MIRRORED_POINT, PARENTS, PosePrior, SkinnedHand, model_faces
-from dexhot.paths import config_dir
 
-FILES = {"right": "MANO_RIGHT.pkl", "left": "MANO_LEFT.pkl"}
 NEEDED = (
     "v_template", "shapedirs", "posedirs", "weights", "f", "kintree_table", "J_regressor", "hands_components",
     "hands_mean",
@@ -20,11 +19,6 @@ NEEDED = (
 TIPS = np.array([745, 317, 444, 556, 673])  # vertices: thumb, index, middle, ring, little (smplx's)
 LARGEST = 64 * 2**20  # bytes; MANO's files have 4 MB
 LIMIT_DEVIATIONS = 4.0  # of its pose prior: MANO has no joint limits
-
-
-def mano_file(side: str) -> Path:
-    """Path for the user's MANO file of a side."""
-    return config_dir() / "mano" / FILES[side]
 
 
 def mano(side: str = "right", path: Path | None = None, template: np.ndarray | None = None) -> SkinnedHand:
@@ -49,14 +43,6 @@ def mano_pca(side: str, path: Path | None = None) -> tuple[np.ndarray, np.ndarra
     return parts["hands_mean"].astype(float), parts["hands_components"].astype(float)
 
 
-def missing_sentence() -> str:
-    """Instructions for a user without a MANO file."""
-    return (
-        f"put {FILES['right']} (and {FILES['left']}) of https://mano.is.tue.mpg.de (registration, non-commercial "
-        f"licence) into {mano_file('right').parent}; the open hand needs no file."
-    )
-
-
 def read_mano(path: Path, side: str, template: np.ndarray | None = None) -> SkinnedHand:
     """Read a MANO pickle without executing any code in it; `template` as in `mano`."""
     parts = _read_parts(path)
@@ -75,7 +61,7 @@ def read_mano(path: Path, side: str, template: np.ndarray | None = None) -> Skin
 def _read_parts(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a MANO file. Raises FileFormatError."""
     if not path.is_file():
-        raise FileFormatError(f"{path} does not exist: {missing_sentence()}")
+        raise FileFormatError(f"{path} does not exist: {missing_mano()}")
     return read_model(path, "MANO", NEEDED, ("hands_coeffs",), LARGEST, "https://mano.is.tue.mpg.de")
 
 

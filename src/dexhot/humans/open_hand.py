@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from dexhot.errors import NotFoundError
+from dexhot.humans.model_files import OPEN_HAND, SIDES
 from dexhot.humans.skin import KeypointTable, PosePrior, SkinnedHand
 
-FILE = Path(__file__).parent / "data" / "open_hand.npz"
-SIDES = ("right", "left")
 ONE_TABLE, PRIOR = "table.{name}.{part}", "prior."
 
 
@@ -18,7 +17,7 @@ def open_hand(side: str = "right") -> SkinnedHand:
     """The open hand of a side; the left one is the mirrored right one. Raises NotFoundError for another side."""
     if side not in SIDES:
         raise NotFoundError("side of a hand", side, SIDES)
-    return read_open_hand(FILE) if side == "right" else open_hand("right").mirrored()
+    return read_open_hand(OPEN_HAND) if side == "right" else open_hand("right").mirrored()
 
 
 def read_open_hand(path: Path) -> SkinnedHand:

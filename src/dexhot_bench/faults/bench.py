@@ -24,7 +24,7 @@ from dexhot.progress import progress
 from dexhot_bench.faults import camera, hand, table
 from dexhot_bench.faults.table import Fault, Outcome, Result
 
-console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 160, markup=False, highlight=False)
 CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s, duration of the fault-free run
 NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # modules of the extras hardware and dev
 
@@ -54,7 +54,8 @@ def tried(fault: Fault, rig: Any) -> Outcome:
     try:
         return fault.run(rig)
     except Exception as e:
-        console.print(f"[red]{fault.group}: {fault.name} could not be injected[/]\n{traceback.format_exc()}")
+        console.print(f"{fault.group}: {fault.name} could not be injected", style="red")
+        console.print(traceback.format_exc())
         return Outcome(f"could not be injected: {e}", None, None, "unknown", "")
 
 

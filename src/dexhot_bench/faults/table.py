@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table as RichTable
+from rich.text import Text
 
 SAFE_WITHIN = 250.0  # ms
 
@@ -95,6 +96,9 @@ def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
     }
 
 
+NEVER = Text("never", "red")
+
+
 def rich_table(results: list[Result]) -> RichTable:
     """The results as a table for the terminal."""
     table = RichTable(title="faults", title_justify="left")
@@ -102,9 +106,8 @@ def rich_table(results: list[Result]) -> RichTable:
         table.add_column(heading, justify="right" if heading.endswith("ms") else "left")
     for r in results:
         o = r.outcome
-        detected = "[red]never[/]" if o.detected_ms is None else f"{o.detected_ms:.0f}"
-        safe = "-" if not r.fault.moves else "[red]never[/]" if o.safe_ms is None else f"{o.safe_ms:.0f}"
-        if r.fault.moves and o.safe_ms is not None and not r.safe:
-            safe = f"[red]{safe}[/]"
-        table.add_row(r.fault.group, r.fault.name, detected, safe, o.state, o.recovered or "[red]not[/]", o.lost)
+        detected = NEVER if o.detected_ms is None else f"{o.detected_ms:.0f}"
+        late = NEVER if o.safe_ms is None else Text(f"{o.safe_ms:.0f}", "" if r.safe else "red")
+        safe = late if r.fault.moves else "-"
+        table.add_row(r.fault.group, r.fault.name, detected, safe, o.state, o.recovered or Text("not", "red"), o.lost)
     return table

@@ -43,7 +43,7 @@ def run(args: Curves) -> None:
     for curve in curves:
         told[curve.name] = {"mined": curve.mined, **last(curve)}
         figures = ", ".join(f"{name} {value:.3g}" for name, value in last(curve).items() if value is not None)
-        console.print(f"{curve.name}: {figures}; mined {curve.mined:,}", highlight=False, soft_wrap=True)
-    console.print(f"written to {written}", highlight=False, soft_wrap=True)
+        console.print(f"{curve.name}: {figures}; mined {curve.mined:,}", soft_wrap=True)
+    console.print(f"written to {written}", soft_wrap=True)
     if args.json:
         print_json({"out": str(written), "curves": told})

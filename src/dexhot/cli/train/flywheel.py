@@ -92,11 +92,11 @@ def run(args: Flywheel) -> None:
     unsaid = ("clips", "out", "sizes", "ways", "last_fractions", "json", "workers")
     words += ["--sizes", *map(str, args.sizes), *options_of(args, unsaid)]
     words += ["--ways", *args.ways] if args.ways != Flywheel.ways else []
-    say = lambda line: console.print(line, highlight=False)  # noqa: E731
+    say = lambda line: console.print(line)  # noqa: E731
     workers = args.workers or os.cpu_count() or 1
     clips, demonstrations = _in_folders(args.clips)
     if slow := without_gpu(args.backend):
-        console.print(slow, soft_wrap=True, highlight=False)
+        console.print(slow, soft_wrap=True)
     given, command = (training_clips(clips), options, args.out), " ".join(words)
     told = run_flywheel(*given, command, workers, args.executor, say, demonstrations, args.last_fractions)
     for stage in told["stages"]:
@@ -104,7 +104,7 @@ def run(args: Flywheel) -> None:
     for row in told.get("fractions", ()):
         figures = ("demonstrations", "tracked", "T_err_cm", "policy")
         summary(f"fraction {row['fraction']:g} of the last stage", {name: row[name] for name in figures})
-    console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True, highlight=False)
+    console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True)
     if args.json:
         print_json(told)
 

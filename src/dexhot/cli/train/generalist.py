@@ -77,7 +77,7 @@ def run(args: Generalist) -> None:
     folder = cache_dir() / "generalists" / training_key(files, options, source_hash())
     unsaid = ("demonstrations", "out", "workers", "force", "json")
     command = " ".join(["dexhot train generalist", *(p.name for p in args.demonstrations), *options_of(args, unsaid)])
-    say = lambda what: console.print(what, highlight=False)  # noqa: E731
+    say = lambda what: console.print(what)  # noqa: E731
     run_here = partial(run_jobs, workers=args.workers)
     if isinstance(options, FeedbackOptions):
         found = train_feedback(files, run_here, options, folder, command, say)

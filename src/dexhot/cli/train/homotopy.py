@@ -82,10 +82,10 @@ def run(args: Homotopy) -> int:
         ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]
-        console.print(f"{row['name']}: {row['verdict']}, {told}", highlight=False, soft_wrap=True)
+        console.print(f"{row['name']}: {row['verdict']}, {told}", soft_wrap=True)
     figures = path_figures(ledger.rows)
     summary(f"homotopy paths, {args.criterion}", figures)
-    console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True, highlight=False)
+    console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True)
     if args.json:
         print_json({"folder": str(args.out), "figures": figures, "rows": ledger.rows})
     return 0 if figures["clips"] else 1

@@ -49,4 +49,4 @@ def show_ledger(rows: list[dict[str, Any]], written: Path) -> None:
     for row in body:
         shown_table.add_row(*row)
     console.print(shown_table)
-    console.print(f"written to {written}", soft_wrap=True, highlight=False)
+    console.print(f"written to {written}", soft_wrap=True)

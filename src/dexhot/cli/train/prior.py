@@ -80,7 +80,7 @@ def run(args: Prior) -> None:
     told |= {"tries": str(card.provenance["tries"]), "terms": card.terms}
     summary("prior over structured plans", told)
     for clip, why in card.provenance["failed"].items():
-        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"{clip}: {why}", soft_wrap=True)
     if args.json:
         print_json(told | {"training_data": card.training_data})
     sys.stdout.flush()

@@ -68,7 +68,7 @@ def run(args: PoseFollowing) -> None:
     folder = args.out / f"{args.task}-{args.hand}-{args.method}-{args.seed}"
     threads = args.workers or os.cpu_count() or 1
     if slow := without_gpu(args.backend):
-        console.print(slow, soft_wrap=True, highlight=False)
+        console.print(slow, soft_wrap=True)
     with progress("training", counted=True) as job:
         told = train_pickup(pickup, options, folder, " ".join(words), threads, args.episodes, job.says("training, "))
     summary("pose trajectory following", {name: value for name, value in told.items() if name != "last"})

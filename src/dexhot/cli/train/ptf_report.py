@@ -32,7 +32,7 @@ def run(args: FollowingReport) -> None:
     for row in rows:
         name = f"{row['task']}, {row['hand']}, {row['method']}"
         ours = row["success"] if isinstance(row["success"], str) else f"{row['success']:.2f} at {row['steps']} steps"
-        console.print(f"{name}: {ours} (paper: {row['paper']})", highlight=False, soft_wrap=True)
-    console.print(f"written to {written}", soft_wrap=True, highlight=False)
+        console.print(f"{name}: {ours} (paper: {row['paper']})", soft_wrap=True)
+    console.print(f"written to {written}", soft_wrap=True)
     if args.json:
         print_json({"folder": str(args.folder), "rows": rows, "page": str(written)})

@@ -79,11 +79,11 @@ def run(args: Scaling) -> None:
     words += ["--counts", *map(str, args.counts)] if args.counts != Scaling.counts else []
     words += ["--countings", *args.countings] if args.countings != Scaling.countings else []
     command = " ".join(words)
-    say = lambda what: console.print(what, highlight=False, soft_wrap=True)  # noqa: E731
+    say = lambda what: console.print(what, soft_wrap=True)  # noqa: E731
     run_here = partial(run_jobs, workers=args.workers)
     told = run_scaling(source, options, args.out, run_here, args.split, command, say)
     _show(told, args.split, args.json)
-    console.print(f"written to {page(told, args.out)}", highlight=False, soft_wrap=True)
+    console.print(f"written to {page(told, args.out)}", soft_wrap=True)
     if args.json:
         print_json({"folder": str(args.out), **told})
 
@@ -92,7 +92,7 @@ def _show(told: dict[str, Any], split: str, json_follows: bool) -> None:
     """Print the table of a split."""
     from rich.table import Table
 
-    from dexhot.cli.output import listing
+    from dexhot.cli.output import results
     from dexhot_train.scaling.page import table
 
     head, *body = table(told, split)
@@ -101,4 +101,4 @@ def _show(told: dict[str, Any], split: str, json_follows: bool) -> None:
         shown_table.add_column(name, justify="right", no_wrap=True)
     for row in body:
         shown_table.add_row(*row)
-    listing(shown_table, json_follows)
+    results(json_follows).print(shown_table)

@@ -106,7 +106,7 @@ def run(args: Specialist) -> None:
     with progress("training", counted=True) as job:
 
         def say(what: str) -> None:
-            console.print(what, highlight=False)
+            console.print(what)
             job.stage(what)
 
         def run_here(function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[tuple[Any, Any]]:
@@ -131,7 +131,6 @@ def run(args: Specialist) -> None:
             f"{card.clip} is in the split {split}: this policy is for running it, its results are not those of an "
             "unseen clip.",
             soft_wrap=True,
-            highlight=False,
         )
     if args.json:
         print_json(told)

@@ -89,7 +89,7 @@ def run(args: Tracker) -> None:
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
     if slow := without_gpu(args.backend):
-        console.print(slow, soft_wrap=True, highlight=False)
+        console.print(slow, soft_wrap=True)
     with progress("training", counted=True) as job:
         learner, told = train_tracker(
             clips, options, folder, _command(args), threads, job.says("training, "), args.encoder
