@@ -34,6 +34,7 @@ from dexhot_train.curriculum.generator import GeneratorOptions  # noqa: E402
 from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult  # noqa: E402
 from dexhot_train.curriculum.ledger import Ledger, figures  # noqa: E402
 from dexhot_train.curriculum.path_search import task_of  # noqa: E402
+from dexhot_train.curriculum.tasks import HomotopyTask  # noqa: E402
 from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
 from dexhot_train.learners.tracker import TrackerOptions  # noqa: E402
 from dexhot_train.mining.scored import scored  # noqa: E402
@@ -54,20 +55,18 @@ TINY = FlywheelOptions(
 
 
 @pytest.fixture
-def clips(cache, tmp_path, lift_reference, lift_object) -> list[str]:
-    """Files of four references; their rises differ, so that they are different tasks."""
+def clips(cache, tmp_path, short_reference, lift_object) -> list[str]:
+    """Files of four references: the same short motion under four names."""
     save_object(lift_object)
-    out = []
-    for k in range(4):
-        here = replace(lift_reference, name=f"c{k}", object_pose=lift_reference.object_pose.copy())
-        out.append(str(save(here, tmp_path / "clips" / f"c{k}.reference.npz")))
-    return out
+    return [
+        str(save(replace(short_reference, name=f"c{k}"), tmp_path / "clips" / f"c{k}.reference.npz")) for k in range(4)
+    ]
 
 
 @pytest.fixture
-def ways(monkeypatch, lift_reference, lift_setup):
+def ways(monkeypatch, short_reference, lift_setup):
     """The optimiser's results: the path is best; the calls made."""
-    good, calls = base_actions(lift_reference, lift_setup.physics), []
+    good, calls = base_actions(short_reference, lift_setup.physics), []
 
     def optimised(task, options, start=None):
         calls.append((task.reference.name, DIRECT if start is None else PRIOR))
@@ -124,8 +123,8 @@ def test_a_task_that_cannot_be_simulated_is_refused(monkeypatch, clips, tmp_path
     assert mine_task(FlywheelJob(clips[0], 1, tmp_path, TINY))["verdict"] == "refused"
 
 
-def test_the_return_is_that_of_the_papers_terms(clips, tmp_path):
-    task = task_of(clips[0], tmp_path / "tasks")
+def test_the_return_is_that_of_the_papers_terms(lift_reference, lift_setup):
+    task = HomotopyTask(lift_reference, lift_setup)
     simulator = floating_simulator(task.reference, task.setup)
     good = base_actions(task.reference, task.setup.physics)
     made = scored(task.reference, good, task.setup, simulator, [])
@@ -262,11 +261,11 @@ def test_a_wheel_mines_and_trains_with_the_servo_that_was_asked_for(ways, clips,
 
 
 @pytest.fixture
-def engine_set(lift_reference, lift_setup, clips, tmp_path) -> Path:
+def engine_set(short_reference, lift_setup, clips, tmp_path) -> Path:
     """A folder of the data engine's demonstrations: two variations."""
-    simulator = floating_simulator(lift_reference, lift_setup)
+    simulator = floating_simulator(short_reference, lift_setup)
     for k in range(2):
-        reference = replace(lift_reference, name=f"varied/s{k}")
+        reference = replace(short_reference, name=f"varied/s{k}")
         made = scored(reference, base_actions(reference, lift_setup.physics), lift_setup, simulator, [])
         made.provenance = {"parent": "parametric/lift-box-0", "seconds_cpu": 1.0, "control_steps": 7}
         save(made, tmp_path / "set" / f"s{k}.npz")
