@@ -1,6 +1,7 @@
 """The data engine: attempts, their verdicts, and a set that resumes from its ledger."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -54,8 +55,24 @@ def quick(monkeypatch):
     return made
 
 
-def test_a_variation_becomes_a_demonstration_that_says_what_made_it(cache, tmp_path):
-    told = attempt(Attempt(Variation(BOX), TINY, tmp_path))
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The folder and the row of the parent's attempt."""
+    folder = tmp_path_factory.mktemp("parent")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXHOT_CACHE", str(folder / "cache"))
+        return folder, attempt(Attempt(Variation(BOX), TINY, folder))
+
+
+@pytest.fixture
+def solved(first, cache, tmp_path):
+    """The row of a parent whose demonstration is in `tmp_path`."""
+    shutil.copy(first[0] / "parametric_lift-box-100.npz", tmp_path)
+    return first[1]
+
+
+def test_a_variation_becomes_a_demonstration_that_says_what_made_it(solved, tmp_path):
+    told = solved
     found = attempt(Attempt(Variation(BOX, "stretched", 0), TINY, tmp_path))
     assert told["verdict"] == found["verdict"] == MADE and found["object"].startswith("stretched/parametric/box")
     made = load(tmp_path / "parametric_lift-box-100-stretched-0.npz", Demonstration)
@@ -78,8 +95,7 @@ def test_a_clip_that_cannot_be_retargeted_is_refused_and_costs(cache, tmp_path, 
     assert found["verdict"] == REFUSED and "table" in found["reason"] and found["seconds_cpu"] > 0
 
 
-def test_the_search_of_a_variation_begins_from_its_parents_plan(cache, tmp_path, monkeypatch):
-    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+def test_the_search_of_a_variation_begins_from_its_parents_plan(solved, tmp_path, monkeypatch):
     parent = tmp_path / "parametric_lift-box-100.npz"
     demonstration = load(parent, Demonstration)
     demonstration.provenance["plan"] = (0.001 * np.arange(38)).tolist()
@@ -164,8 +180,7 @@ def test_a_demonstration_is_judged_in_worlds_that_no_search_saw(cache, tmp_path,
     assert searches["tried"] == [3] and searches["held out"] == [2 + VALIDATION_SEED]
 
 
-def test_a_loaded_clip_must_succeed_in_the_slippery_world_too(cache, tmp_path, monkeypatch):
-    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+def test_a_loaded_clip_must_succeed_in_the_slippery_world_too(solved, tmp_path, monkeypatch):
     assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == MADE
     monkeypatch.setattr(variations, "FRICTION", (0.01, 0.02))
     assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == NO_SUCCESS

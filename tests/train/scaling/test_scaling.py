@@ -107,25 +107,25 @@ def test_a_set_of_one_clip_is_too_small(rows):
 
 
 @pytest.fixture
-def folder(lift_reference, lift_setup, tmp_path, monkeypatch):
+def folder(short_reference, lift_setup, tmp_path, monkeypatch):
     """A set of four clips, the same motion under four names: five demonstrations by replay and two by a plan, a failure
     each; held-out clips have the same reference."""
     save_object(lift_setup.asset)
     out = tmp_path / "set"
     out.mkdir()
-    ledger, actions = Ledger(out), base_actions(lift_reference, lift_setup.physics)
+    ledger, actions = Ledger(out), base_actions(short_reference, lift_setup.physics)
     for clip in "abcd":
         told = [row(clip), row(clip, "warped", 0, by="search"), row(clip, "warped", 1, "no success", "search")]
         for r in told:
             ledger.add(r | {"parent": f"parametric/{clip}"})
             if r["verdict"] == "demonstration":
                 made = {"parent": f"parametric/{clip}", "kind": r["kind"], "control_steps": 100, "seconds_cpu": 1.0}
-                reference = replace(lift_reference, name=f"varied/{r['name']}")
+                reference = replace(short_reference, name=f"varied/{r['name']}")
                 d = Demonstration("d", reference, actions, reference.q, reference.object_pose, "2", {}, made, "leap")
                 save(d, out / f"{r['name']}.npz")
     options = {"kinds": ["warped"], "hand": "leap_right"}
     (out / "config.json").write_text(json.dumps({"settings": {"options": options}}))
-    monkeypatch.setattr(judging, "_reference", lambda job: lift_reference)
+    monkeypatch.setattr(judging, "_reference", lambda job: short_reference)
     tried = []
 
     def again(job, began):
@@ -133,7 +133,7 @@ def folder(lift_reference, lift_setup, tmp_path, monkeypatch):
         tried.append(job.variation.name)
         still, made = np.repeat(actions[:1], len(actions), axis=0), {"verdict": "no success", "kind": "warped"}
         made |= {"parent": job.variation.parent, "control_steps": 100, "seconds_cpu": 1.0}
-        reference = replace(lift_reference, name=f"varied/{job.variation.name}")
+        reference = replace(short_reference, name=f"varied/{job.variation.name}")
         failed = Demonstration("d", reference, still, reference.q, reference.object_pose, "2", {}, made, "leap")
         return failed, {}
 
