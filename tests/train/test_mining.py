@@ -62,7 +62,7 @@ TINY = MineOptions(
     worlds=2,
     trials=2,
 )
-QUICK = ("--samples", "4", "--structured", "60", "--attempts", "1", "--worlds", "1", "--workers", "1")
+QUICK = ("--samples", "4", "--structured", "12", "--attempts", "1", "--worlds", "1", "--workers", "1")
 
 
 @pytest.fixture
@@ -74,6 +74,30 @@ def simulator(lift_reference, lift_setup):
 def job(cache, tmp_path, lift_reference, lift_object) -> ClipJob:
     save_object(lift_object)
     return ClipJob(save(lift_reference, tmp_path / "lift.reference.npz"), tmp_path / "lift.npz", TINY)
+
+
+@pytest.fixture
+def short_job(job, short_reference) -> ClipJob:
+    """Of 20 frames, in the place of the other."""
+    save(short_reference, job.reference)
+    return job
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory, _lift_reference, lift) -> Path:
+    """What `job` writes."""
+    folder = tmp_path_factory.mktemp("mined")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXHOT_CACHE", str(folder / "cache"))
+        save_object(lift[1])
+        return run_clip(ClipJob(save(_lift_reference, folder / "lift.reference.npz"), folder / "lift.npz", TINY))
+
+
+@pytest.fixture
+def done_job(job, mined) -> ClipJob:
+    """`job`, mined."""
+    shutil.copy(mined, job.out)
+    return job
 
 
 def double(x: int) -> int:
@@ -235,8 +259,8 @@ def test_success_then_the_arm_the_panel_robustness_and_the_error_rank(lift_refer
     assert ranks == sorted(ranks, reverse=True) and len(set(ranks)) == len(ranks)
 
 
-def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, lift_setup):
-    demonstration = mine(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY)
+def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, mined):
+    demonstration = load(mined, Demonstration)
     (metrics,) = replay(lift_reference, demonstration.actions, [nominal_world(lift_reference, simulator)], simulator)
     assert metrics["T_err_cm"] == pytest.approx(demonstration.scores["T_err_cm"], abs=1e-6)
 
@@ -259,22 +283,21 @@ def test_more_samples_scale_every_round():
     assert rounds == ((24, 3), (48, 5))
 
 
-def test_a_job_that_is_done_is_not_run_again(job):
-    out = run_clip(job)
-    stamp = out.stat().st_mtime_ns
-    assert job.done() and run_clip(job).stat().st_mtime_ns == stamp
+def test_a_job_that_is_done_is_not_run_again(done_job):
+    stamp = done_job.out.stat().st_mtime_ns
+    assert done_job.done() and run_clip(done_job).stat().st_mtime_ns == stamp
 
 
-def test_a_clip_is_mined_with_one_hand_and_one_object_read(job, loads):
-    run_clip(job)
+def test_a_clip_is_mined_with_one_hand_and_one_object_read(short_job, loads):
+    run_clip(short_job)
     assert loads == {"hand": 1, "object": 1}
 
 
-def test_another_object_of_the_same_name_is_another_job(job, lift_object):
-    run_clip(job)
+def test_another_object_of_the_same_name_is_another_job(done_job, lift_object):
+    assert done_job.done()
     lift_object.mass *= 1.1
     save_object(lift_object)
-    assert not job.done()
+    assert not done_job.done()
 
 
 def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_path, monkeypatch):
@@ -303,12 +326,11 @@ def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_pa
     assert len(set(keys)) == 4
 
 
-def test_another_budget_is_another_job(job):
-    run_clip(job)
-    assert not ClipJob(job.reference, job.out, with_samples(TINY, 12)).done()
+def test_another_budget_is_another_job(done_job):
+    assert not ClipJob(done_job.reference, done_job.out, with_samples(TINY, 12)).done()
 
 
-def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
+def test_an_interrupted_job_takes_up_its_robust_stage(short_job, monkeypatch):
     from dexhot_train.mining import mine as mining
 
     def interrupt(self, best):
@@ -316,10 +338,10 @@ def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
         m.setattr(mining._Miner, "repaired", interrupt)
-        run_clip(job)
+        run_clip(short_job)
     monkeypatch.setattr(mining._Miner, "robust", lambda self: pytest.fail("the robust stage ran again"))
-    names = [c["name"] for c in load(run_clip(job), Demonstration).provenance["candidates"]]
-    assert names[0] == "replay" and not list(job.out.parent.glob("*.partial.npz"))
+    names = [c["name"] for c in load(run_clip(short_job), Demonstration).provenance["candidates"]]
+    assert names[0] == "replay" and not list(short_job.out.parent.glob("*.partial.npz"))
 
 
 def test_processes_return_results_and_exceptions():
@@ -355,9 +377,12 @@ def test_a_killed_worker_of_ray_is_told_as_one(monkeypatch):
     assert results[1] == 2 and isinstance(results[2], ValueError) and isinstance(results[3], KilledError)
 
 
-def test_a_worker_killed_in_the_middle_of_mining_is_told_and_the_next_run_goes_on(job, tmp_path, capsys):
+def test_a_worker_killed_in_the_middle_of_mining_is_told_and_the_next_run_goes_on(
+    job, short_reference, tmp_path, capsys
+):
     """SIGKILL, as of a kernel without memory: no clip is refused for it, and what was mined before stays."""
     second = shutil.copy(job.reference, tmp_path / "second.npz")
+    save(short_reference, job.reference)
     command = ["mine", str(job.reference), str(second), "--out", str(tmp_path / "mined"), *QUICK, "--json"]
     made = [tmp_path / "mined" / f"{name}.demonstration.npz" for name in ("lift", "second")]
     running = subprocess.Popen(
@@ -504,10 +529,10 @@ def test_peers_are_planned_beside_mining_alone(capsys):
     assert "--peers belongs to" in capsys.readouterr().err
 
 
-def test_mine_and_evaluate_commands(job, capsys):
-    assert main(["mine", str(job.reference), "--out", str(job.out), *QUICK, "--json"]) == 0
+def test_mine_and_evaluate_commands(short_job, capsys):
+    assert main(["mine", str(short_job.reference), "--out", str(short_job.out), *QUICK, "--json"]) == 0
     mined = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
-    assert main(["evaluate", str(job.out), "--json"]) == 0
+    assert main(["evaluate", str(short_job.out), "--json"]) == 0
     scored = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert scored["T_err_cm"] == pytest.approx(mined["T_err_cm"])
 
