@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """Let torch read its operators for ONNX at the first export alone: each further one would take 0.6 s longer."""
-    exporter = sys.modules.get("torch.onnx._internal.exporter._registration")
-    if exporter and not hasattr(exporter.ONNXRegistry.from_torchlib, "cache_info"):
-        exporter.ONNXRegistry.from_torchlib = staticmethod(functools.cache(exporter.ONNXRegistry.from_torchlib))
+    """Where a test may export networks: let torch read its operators for ONNX once, which takes 0.6 s per export."""
+    if "dexhot_train.export" in sys.modules and find_spec("onnxscript"):
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        if not hasattr(ONNXRegistry.from_torchlib, "cache_info"):
+            ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,19 +40,19 @@ def here(function, jobs):
 
 
 @pytest.fixture
-def files(lift_reference, lift_setup, cache, tmp_path):
+def files(grasp_reference, lift_setup, cache, tmp_path):
     """A demonstration and a reference, of the same motion under two names."""
     save_object(lift_setup.asset)
-    one, other = (replace(lift_reference, name=f"parametric/{name}") for name in "ab")
+    one, other = (replace(grasp_reference, name=f"parametric/{name}") for name in "ab")
     actions = base_actions(one, lift_setup.physics) + 0.001
     made = Demonstration("a", one, actions, one.q, one.object_pose, "2", {}, {"control_steps": 100}, "leap")
     (tmp_path / "set").mkdir()
     return [save(made, tmp_path / "set/a"), save(other, tmp_path / "set/b")]
 
 
-def test_it_is_taught_the_experts_answers_less_the_playback(lift_reference, lift_setup, files, monkeypatch):
+def test_it_is_taught_the_experts_answers_less_the_playback(grasp_reference, lift_setup, files, monkeypatch):
     demonstration = load(files[0], Demonstration)
-    card = module.card_for([demonstration, replace(demonstration, reference=lift_reference)], "planned")
+    card = module.card_for([demonstration, replace(demonstration, reference=grasp_reference)], "planned")
     lesson = module._lesson(demonstration.reference, TINY, None)
     more = [0.0, 0.002]
 
@@ -69,10 +69,10 @@ def test_it_is_taught_the_experts_answers_less_the_playback(lift_reference, lift
 
     monkeypatch.setattr("dexhot_train.learners.asking.SamplingExpert", Expert)
     same = answered(lesson, card, demonstration.actions, NoFeedback(card), 0, here).wanted
-    assert same.shape == (len(lift_reference.q), 22) and not same.any()  # every frame of the one world
+    assert same.shape == (len(grasp_reference.q), 22) and not same.any()  # every frame of the one world
     more.pop(0)
     wanted = answered(lesson, card, demonstration.actions, NoFeedback(card), 0, here).wanted
-    asked = sum(min(TINY.stride, len(same) - t) for t in queried(lift_reference, TINY.stride))
+    asked = sum(min(TINY.stride, len(same) - t) for t in queried(grasp_reference, TINY.stride))
     np.testing.assert_allclose(wanted[:asked], 0.002, atol=1e-9)
     assert asked < len(wanted) and not wanted[asked:].any()  # away from the grasp
 
@@ -118,7 +118,7 @@ def replace_name(path) -> Demonstration:
     return replace(d, reference=replace(d.reference, name="parametric/c"))
 
 
-def test_the_command_writes_a_network_that_planned_takes(files, lift_reference, lift_setup, tmp_path, monkeypatch):
+def test_the_command_writes_a_network_that_planned_takes(files, grasp_reference, lift_setup, tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
     monkeypatch.setattr(
         module,
@@ -129,4 +129,4 @@ def test_the_command_writes_a_network_that_planned_takes(files, lift_reference, 
     assert main(words) == 0
     card = load(tmp_path / "f.json", PolicyCard)
     assert card.baseline == "planned" and "--feedback --rounds 0" in card.provenance["command"]
-    Policy(lift_reference, OnnxNetwork(tmp_path / "f.onnx"), lift_setup.asset, lift_setup.physics, on_plan=True)
+    Policy(grasp_reference, OnnxNetwork(tmp_path / "f.onnx"), lift_setup.asset, lift_setup.physics, on_plan=True)

@@ -31,12 +31,12 @@ def here(function, jobs):
 
 
 @pytest.fixture
-def files(lift_reference, lift_setup, tmp_path):
+def files(grasp_reference, lift_setup, tmp_path):
     """Files of three clips' demonstrations: the same motion under three names, one of them a variation."""
     save_object(lift_setup.asset)
-    actions, paths = base_actions(lift_reference, lift_setup.physics), []
+    actions, paths = base_actions(grasp_reference, lift_setup.physics), []
     for name, parent in (("a", "parametric/a"), ("b", "parametric/b"), ("b-warped", "parametric/b")):
-        reference = replace(lift_reference, name=f"parametric/{name}")
+        reference = replace(grasp_reference, name=f"parametric/{name}")
         made = {"parent": parent, "control_steps": 100}
         d = Demonstration(name, reference, actions, reference.q, reference.object_pose, "2", {}, made, "leap")
         paths.append(save(d, tmp_path / f"{name}.npz"))

@@ -66,14 +66,14 @@ QUICK = ("--samples", "4", "--structured", "12", "--attempts", "1", "--worlds", 
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_setup):
-    return floating_simulator(lift_reference, lift_setup)
+def simulator(grasp_reference, lift_setup):
+    return floating_simulator(grasp_reference, lift_setup)
 
 
 @pytest.fixture
-def job(cache, tmp_path, lift_reference, lift_object) -> ClipJob:
+def job(cache, tmp_path, grasp_reference, lift_object) -> ClipJob:
     save_object(lift_object)
-    return ClipJob(save(lift_reference, tmp_path / "lift.reference.npz"), tmp_path / "lift.npz", TINY)
+    return ClipJob(save(grasp_reference, tmp_path / "lift.reference.npz"), tmp_path / "lift.npz", TINY)
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def short_job(job, short_reference) -> ClipJob:
 
 
 @pytest.fixture(scope="module")
-def mined(tmp_path_factory, _lift_reference, lift) -> Path:
+def mined(tmp_path_factory, _grasp_reference, lift) -> Path:
     """What `job` writes."""
     folder = tmp_path_factory.mktemp("mined")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEXHOT_CACHE", str(folder / "cache"))
         save_object(lift[1])
-        return run_clip(ClipJob(save(_lift_reference, folder / "lift.reference.npz"), folder / "lift.npz", TINY))
+        return run_clip(ClipJob(save(_grasp_reference, folder / "lift.reference.npz"), folder / "lift.npz", TINY))
 
 
 @pytest.fixture
@@ -148,13 +148,13 @@ def test_the_benchmark_mines_without_structured_plans_or_with_a_homotopy_path(ca
     assert "--no-structured belongs to `dexhot bench mine`" in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
-    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+def test_the_search_covers_the_clip_and_reports_its_progress(simulator, grasp_reference):
+    planner = SamplingPlanner(grasp_reference, simulator, TINY.sampling)
     seen: list[float] = []
     actions = search(
-        planner, nominal_world(lift_reference, simulator).state, TINY.repair, lambda done, rewinds: seen.append(done)
+        planner, nominal_world(grasp_reference, simulator).state, TINY.repair, lambda done, rewinds: seen.append(done)
     )
-    assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
+    assert actions.shape == grasp_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize(("rewinds", "far"), [(0, []), (3, [2, 2, 3])])
@@ -195,10 +195,10 @@ def test_a_rewind_takes_up_the_plan_and_the_state_of_then(simulator, lift_refere
     assert np.array_equal(asked[first][1], states) and np.array_equal(asked[first][2], residual)
 
 
-def test_worlds_are_perturbed_within_their_bounds_and_repeat_with_the_seed(simulator, lift_reference):
+def test_worlds_are_perturbed_within_their_bounds_and_repeat_with_the_seed(simulator, grasp_reference):
     v1 = worlds_named("worlds_v1")
-    first, again = (draw_worlds(lift_reference, simulator, 8, seed=5, how=v1) for _ in range(2))
-    start, nominal = lift_reference.object_pose[0], simulator.model
+    first, again = (draw_worlds(grasp_reference, simulator, 8, seed=5, how=v1) for _ in range(2))
+    start, nominal = grasp_reference.object_pose[0], simulator.model
     rows = []
     for a, b in zip(first, again):
         assert np.array_equal(a.state, b.state)
@@ -216,20 +216,20 @@ def test_worlds_are_perturbed_within_their_bounds_and_repeat_with_the_seed(simul
     assert np.abs(drawn).max() <= 1 + 1e-9 and (drawn.std(axis=0) > 0.3).all()  # each of them, in every world
 
 
-def test_a_world_that_diverges_is_no_success(simulator, lift_reference, monkeypatch):
-    actions, worlds = base_actions(lift_reference, load_physics()), [nominal_world(lift_reference, simulator)]
-    (m,) = replay(lift_reference, actions, worlds, simulator)
+def test_a_world_that_diverges_is_no_success(simulator, grasp_reference, monkeypatch):
+    actions, worlds = base_actions(grasp_reference, load_physics()), [nominal_world(grasp_reference, simulator)]
+    (m,) = replay(grasp_reference, actions, worlds, simulator)
     rollout = simulator.rollout
     monkeypatch.setattr(simulator, "rollout", lambda *args: replace(rollout(*args), diverged=np.array([True])))
-    (diverged,) = replay(lift_reference, actions, worlds, simulator)
+    (diverged,) = replay(grasp_reference, actions, worlds, simulator)
     assert m["success_strict"] and not diverged["success_strict"]
 
 
-def test_candidates_are_tried_in_worlds_that_no_search_and_no_benchmark_saw(lift_reference, lift_setup):
+def test_candidates_are_tried_in_worlds_that_no_search_and_no_benchmark_saw(grasp_reference, lift_setup):
     options = replace(TINY, seed=3, trials=4)
-    miner = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda *told: None)
+    miner = _Miner(grasp_reference, make_worlds(grasp_reference, lift_setup, options), options, lambda *told: None)
     for seed in (*range(options.seed, options.seed + 4), ROBUST_SEED):
-        seen = draw_worlds(lift_reference, miner.simulator, 4, seed)
+        seen = draw_worlds(grasp_reference, miner.simulator, 4, seed)
         assert not any(np.array_equal(a.state, b.state) for a in miner.trials for b in seen)
     assert len(miner.trials) == 4
 
@@ -245,7 +245,7 @@ def scored(reference, **scores) -> Demonstration:
     return Demonstration("d", reference, q, q, reference.object_pose, "1", scores=perfect | scores)
 
 
-def test_success_then_the_arm_the_panel_robustness_and_the_error_rank(lift_reference):
+def test_success_then_the_arm_the_panel_robustness_and_the_error_rank(grasp_reference):
     better_to_worse = [
         {"success_strict_arm": True, "success_panel": True, "robustness": 0.1, "judged_T_cm": 2.0},
         {"success_strict_arm": True, "success_panel": False, "robustness": 1.0, "judged_T_cm": 2.0},
@@ -255,18 +255,18 @@ def test_success_then_the_arm_the_panel_robustness_and_the_error_rank(lift_refer
         {"success_strict": False, "robustness": 0.0, "judged_T_cm": 1.1},
         {"success_strict": False, "robustness": 0.0, "success_10cm_20deg": False, "judged_T_cm": 0.5},
     ]
-    ranks = [rank(scored(lift_reference, **scores)) for scores in better_to_worse]
+    ranks = [rank(scored(grasp_reference, **scores)) for scores in better_to_worse]
     assert ranks == sorted(ranks, reverse=True) and len(set(ranks)) == len(ranks)
 
 
-def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, mined):
+def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, grasp_reference, mined):
     demonstration = load(mined, Demonstration)
-    (metrics,) = replay(lift_reference, demonstration.actions, [nominal_world(lift_reference, simulator)], simulator)
+    (metrics,) = replay(grasp_reference, demonstration.actions, [nominal_world(grasp_reference, simulator)], simulator)
     assert metrics["T_err_cm"] == pytest.approx(demonstration.scores["T_err_cm"], abs=1e-6)
 
 
-def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setup):
-    there = place(lift_reference)
+def test_a_placed_reference_is_planned_for_the_arm_too(grasp_reference, lift_setup):
+    there = place(grasp_reference)
     miner = _Miner(there, make_worlds(there, lift_setup, TINY), TINY, lambda *told: None)
     found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
     here, back = (world.model for world in miner.arm_worlds)
@@ -274,7 +274,7 @@ def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setu
     np.testing.assert_allclose(palms[1] - palms[0], [0.0, 0.0, -0.002], atol=1e-12)
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
     assert found.provenance["control_steps"] == miner.control_steps > 0
-    alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda *told: None)
+    alone = _Miner(grasp_reference, make_worlds(grasp_reference, lift_setup, TINY), TINY, lambda *told: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
 
@@ -300,12 +300,12 @@ def test_another_object_of_the_same_name_is_another_job(done_job, lift_object):
     assert not done_job.done()
 
 
-def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_path, monkeypatch):
+def test_another_hand_physics_or_code_is_another_job(job, grasp_reference, tmp_path, monkeypatch):
     keys = [job.key()]
     for folder in ("leap", "leap_right"):
         shutil.copytree(share_dir() / "urdf" / folder, tmp_path / folder)
     own = tmp_path / "leap_right" / "hand.yaml"
-    theirs = ClipJob(save(replace(lift_reference, hand=str(own)), tmp_path / "theirs.npz"), job.out, TINY)
+    theirs = ClipJob(save(replace(grasp_reference, hand=str(own)), tmp_path / "theirs.npz"), job.out, TINY)
     assert theirs.key() == keys[0]  # the same hand under another name
     other = tmp_path / "other" / "hand.yaml"  # models are read once per path
     shutil.copytree(tmp_path / "leap", tmp_path / "heavier")
@@ -313,7 +313,7 @@ def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_pa
     source.write_text(re.sub(r"mass: ([\d.]+)", lambda m: f"mass: {1.1 * float(m[1])}", source.read_text(), count=1))
     other.parent.mkdir()
     other.write_text(own.read_text().replace("../leap/leap.yaml", "../heavier/leap.yaml"))
-    theirs = ClipJob(save(replace(lift_reference, hand=str(other)), tmp_path / "theirs.npz"), job.out, TINY)
+    theirs = ClipJob(save(replace(grasp_reference, hand=str(other)), tmp_path / "theirs.npz"), job.out, TINY)
     keys.append(theirs.key())
     slippery = replace(load_physics(), friction=(0.9, 0.01, 0.0001))
     for module, name, changed in (
@@ -544,11 +544,11 @@ def test_two_references_never_share_an_output(job, tmp_path, capsys):
     assert "2 references have the same output file" in capsys.readouterr().err and not (tmp_path / "mined").exists()
 
 
-def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys, lift_reference, lift_object):
+def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys, grasp_reference, lift_object):
     """One clip succeeds, one is too heavy to be lifted, one is no reference at all."""
     heavy = replace(lift_object, name="user/heavy", mass=3.0, inertia=lift_object.inertia * 3.0 / lift_object.mass)
     save_object(heavy)
-    save(replace(lift_reference, object_name=heavy.name), tmp_path / "heavy.npz")
+    save(replace(grasp_reference, object_name=heavy.name), tmp_path / "heavy.npz")
     files = [str(path) for path in (job.reference, tmp_path / "heavy.npz", tmp_path / "absent.npz")]
     arguments = [*QUICK, "--attempts", "0", "--out", str(tmp_path / "mined")]
     assert main(["mine", *files, *arguments, "--json"]) == 1
@@ -586,8 +586,8 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
         ({"success_strict": False, "mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
     ],
 )
-def test_a_verdict_says_what_became_of_the_clip(lift_reference, scores, outcome, reason):
-    found = verdict(scored(lift_reference, **scores))
+def test_a_verdict_says_what_became_of_the_clip(grasp_reference, scores, outcome, reason):
+    found = verdict(scored(grasp_reference, **scores))
     assert found.outcome == outcome and reason in found.reason
     assert found.success == (outcome in (SUCCESS, UNTRIED))
 

@@ -78,14 +78,14 @@ def test_a_file_of_a_test_clip_is_refused(tmp_path, lift_reference):
         tried((str(held_out), TryOptions(), tmp_path))
 
 
-def test_tries_are_stored_with_their_costs_and_a_clip_is_not_searched_again(tmp_path, lift_reference, monkeypatch):
-    path = save(lift_reference, tmp_path / "lift.npz")
+def test_tries_are_stored_with_their_costs_and_a_clip_is_not_searched_again(tmp_path, grasp_reference, monkeypatch):
+    path = save(grasp_reference, tmp_path / "lift.npz")
     job = (str(path), TryOptions(seeds=2, rollouts=42, keep=0.0), tmp_path / "kept")
     (tmp_path / "kept").mkdir()
     found = tried(job)
     assert found.plans.shape == (84, 38) and found.kept == 2 and set(found.world) == set(range(12))
     assert found.strict.any() and found.cost[found.strict].mean() < found.cost.max()
-    np.testing.assert_array_equal(found.features, plan_features(lift_reference, load_setup(lift_reference).asset))
+    np.testing.assert_array_equal(found.features, plan_features(grasp_reference, load_setup(grasp_reference).asset))
     monkeypatch.setattr("dexhot_train.prior.tries.scene_of", lambda name: pytest.fail("searched again"))
     again = tried(job)
     np.testing.assert_array_equal(again.plans, found.plans)
@@ -258,8 +258,8 @@ def test_the_benchmark_judges_each_clip_by_priors_that_have_not_seen_its_object(
     np.testing.assert_allclose(found[clips[0].name]["constant"][1], (clips[1].plan + clips[3].plan) / 2, atol=1e-7)
 
 
-def test_tries_are_judged_where_the_object_was_observed_and_in_perturbed_worlds(tmp_path, lift_reference):
-    path = save(lift_reference, tmp_path / "lift.npz")
+def test_tries_are_judged_where_the_object_was_observed_and_in_perturbed_worlds(tmp_path, grasp_reference):
+    path = save(grasp_reference, tmp_path / "lift.npz")
     away = np.zeros((2, 38))
     away[:, 2] = 0.2  # m, of the palm
     good = away.copy()

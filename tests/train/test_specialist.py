@@ -45,7 +45,7 @@ def here(function, jobs):
 
 
 @pytest.fixture(scope="module")
-def trained(_lift_reference, lift, tmp_path_factory):
+def trained(_grasp_reference, lift, tmp_path_factory):
     """A tiny specialist, and its folder."""
     from dexhot.robots.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
@@ -53,19 +53,19 @@ def trained(_lift_reference, lift, tmp_path_factory):
 
     setup, folder = Setup(load_hand("leap_right"), lift[1], load_physics()), tmp_path_factory.mktemp("specialist")
     (folder / "steps").mkdir()
-    found = train_specialist(_lift_reference, setup, here, TINY, folder=folder / "steps", command="dexhot train ...")
+    found = train_specialist(_grasp_reference, setup, here, TINY, folder=folder / "steps", command="dexhot train ...")
     return found, save_specialist(found, folder / "lift"), setup
 
 
-def test_it_tracks_its_clip_from_its_file_and_the_card_tells_its_origin(trained, _lift_reference):
+def test_it_tracks_its_clip_from_its_file_and_the_card_tells_its_origin(trained, _grasp_reference):
     _, path, setup = trained
     card = load(path.with_suffix(".json"), PolicyCard)
-    assert card.frames == len(_lift_reference.q) and len(card.fingers) == 16
-    assert card.clip == _lift_reference.name == card.training_data[0] and card.servo == "leap" and card.physics == "2"
+    assert card.frames == len(_grasp_reference.q) and len(card.fingers) == 16
+    assert card.clip == _grasp_reference.name == card.training_data[0] and card.servo == "leap" and card.physics == "2"
     assert card.provenance["control_steps"] > 1000 and card.provenance["command"] == "dexhot train ..."
     assert [row["round"] for row in card.scores["rounds"]] == [0, 1] and 0 <= card.scores["held_out"] <= 1
-    policy = Policy(_lift_reference, OnnxNetwork(path), setup.asset, setup.physics)
-    rollout = run_controller(policy, floating_simulator(_lift_reference, setup))
+    policy = Policy(_grasp_reference, OnnxNetwork(path), setup.asset, setup.physics)
+    rollout = run_controller(policy, floating_simulator(_grasp_reference, setup))
     assert np.isfinite(rollout.command).all() and np.abs(policy.residual).max() > 0
 
 
@@ -77,7 +77,7 @@ def test_the_file_is_the_network(trained):
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_an_interrupted_training_ends_at_the_same_network(trained, _lift_reference, tmp_path, monkeypatch):
+def test_an_interrupted_training_ends_at_the_same_network(trained, _grasp_reference, tmp_path, monkeypatch):
     found, _, setup = trained
 
     def killed(job):
@@ -85,37 +85,37 @@ def test_an_interrupted_training_ends_at_the_same_network(trained, _lift_referen
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("dexhot_train.learners.asking.asked", killed)
-        train_specialist(_lift_reference, setup, here, TINY, folder=tmp_path)
+        train_specialist(_grasp_reference, setup, here, TINY, folder=tmp_path)
     kept = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert set(kept) == {"plan-0.npz", "student-0.npz"}
-    again = train_specialist(_lift_reference, setup, here, TINY, folder=tmp_path)
+    again = train_specialist(_grasp_reference, setup, here, TINY, folder=tmp_path)
     assert all((tmp_path / name).read_bytes() == content for name, content in kept.items())
     for a, b in zip(found.network.state_dict().values(), again.network.state_dict().values()):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-def test_a_damaged_checkpoint_is_named(trained, _lift_reference, tmp_path):
+def test_a_damaged_checkpoint_is_named(trained, _grasp_reference, tmp_path):
     (tmp_path / "plan-0.npz").write_bytes(b"half a file")
     with pytest.raises(FileFormatError, match=r"plan-0\.npz, a step of an earlier training, is damaged.*delete it"):
-        train_specialist(_lift_reference, trained[2], here, TINY, folder=tmp_path)
+        train_specialist(_grasp_reference, trained[2], here, TINY, folder=tmp_path)
     (tmp_path / "plan-0.npz").unlink()
     np.savez(tmp_path / "student-0.npz", np.zeros(3))
     with pytest.raises(FileFormatError, match=r"student-0\.npz is of another network"):
-        train_specialist(_lift_reference, trained[2], here, TINY, folder=tmp_path)
+        train_specialist(_grasp_reference, trained[2], here, TINY, folder=tmp_path)
 
 
-def test_bad_input_is_named(lift_reference, lift_setup):
+def test_bad_input_is_named(grasp_reference, lift_setup):
     short = replace(
-        lift_reference,
-        **{f: getattr(lift_reference, f)[:50] for f in ("q", "target", "contact", "object_pose")},
+        grasp_reference,
+        **{f: getattr(grasp_reference, f)[:50] for f in ("q", "target", "contact", "object_pose")},
         grasp_start=10,
         grasp_end=40,
     )
     with pytest.raises(DexhotError, match="has 50 frames; a specialist needs over 60"):
         train_specialist(short, lift_setup, here, TINY)
-    other = demonstration(replace(lift_reference, hand="leap_left"))
+    other = demonstration(replace(grasp_reference, hand="leap_left"))
     with pytest.raises(DexhotError, match="of the hand leap_left, the reference of leap_right"):
-        train_specialist(lift_reference, lift_setup, here, TINY, other)
+        train_specialist(grasp_reference, lift_setup, here, TINY, other)
 
 
 def demonstration(reference, actions=None) -> Demonstration:
@@ -123,35 +123,35 @@ def demonstration(reference, actions=None) -> Demonstration:
     return Demonstration("d", reference, actions, reference.q, reference.object_pose, "2", servo="leap")
 
 
-def test_where_no_plan_is_good_enough_the_miner_teaches(lift_reference, lift_setup, monkeypatch):
+def test_where_no_plan_is_good_enough_the_miner_teaches(grasp_reference, lift_setup, monkeypatch):
     monkeypatch.setattr(module, "_search_plan", lambda lesson, seed: (np.zeros(38), 0.0, 5))
-    mined = base_actions(lift_reference, lift_setup.physics) + 1e-3
+    mined = base_actions(grasp_reference, lift_setup.physics) + 1e-3
     monkeypatch.setattr(module, "_mine", lambda lesson: (mined, 1000, True))
-    found = train_specialist(lift_reference, lift_setup, here, replace(TINY, rounds=0))
+    found = train_specialist(grasp_reference, lift_setup, here, replace(TINY, rounds=0))
     np.testing.assert_array_equal(found.teacher, mined)
     monkeypatch.setattr(module, "_mine", lambda lesson: (mined, 1000, False))
     with pytest.raises(DexhotError, match="no strict success"):
-        train_specialist(lift_reference, lift_setup, here, replace(TINY, rounds=0))
+        train_specialist(grasp_reference, lift_setup, here, replace(TINY, rounds=0))
 
 
-def test_a_demonstration_is_the_teacher_and_its_residuals_fit_into_the_card(lift_reference, lift_setup):
-    actions = base_actions(lift_reference, lift_setup.physics)
+def test_a_demonstration_is_the_teacher_and_its_residuals_fit_into_the_card(grasp_reference, lift_setup):
+    actions = base_actions(grasp_reference, lift_setup.physics)
     actions[:, 10] += 1.2  # more than a card allows by default
     found = train_specialist(
-        lift_reference, lift_setup, here, replace(TINY, rounds=0), demonstration(lift_reference, actions)
+        grasp_reference, lift_setup, here, replace(TINY, rounds=0), demonstration(grasp_reference, actions)
     )
     np.testing.assert_array_equal(found.teacher, actions)
     assert found.card.residual_limit[10] == pytest.approx(1.32) and found.card.residual_limit[11] == 0.8
 
 
-def test_students_are_not_shown_themselves(lift_reference, lift_setup):
-    card = make_card("p", lift_reference, lift_setup.physics, DEXTRACK)
+def test_students_are_not_shown_themselves(grasp_reference, lift_setup):
+    card = make_card("p", grasp_reference, lift_setup.physics, DEXTRACK)
     with pytest.raises(DexhotError, match="must not observe hand"):
         clone(card, np.zeros((9, 170)), np.zeros((9, 22)), FitOptions(), 0)
 
 
-def test_cloning_fits_repeats_and_refuses_what_is_not_finite(lift_reference, lift_setup):
-    card = make_card("p", lift_reference, lift_setup.physics, ["object_error"])
+def test_cloning_fits_repeats_and_refuses_what_is_not_finite(grasp_reference, lift_setup):
+    card = make_card("p", grasp_reference, lift_setup.physics, ["object_error"])
     rng = np.random.default_rng(0)
     seen = rng.normal(0, 0.01, (600, 6)).astype(np.float32)
     wanted = np.tile(seen[:, :1] * 10, (1, 22)) * np.asarray(card.residual_limit)
@@ -174,38 +174,38 @@ def test_darts_noise_has_its_size_and_lasts():
     np.testing.assert_allclose(lagged, 0.9, atol=0.03)
 
 
-def test_labels_are_in_the_demonstrations_frame(lift_reference):
+def test_labels_are_in_the_demonstrations_frame(grasp_reference):
     from dexhot.control.policy import with_residual
     from dexhot.retargeting.placement import moved
 
-    placed = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])
+    placed = moved(grasp_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])
     residual = np.random.default_rng(0).normal(size=(4, 22))
     world = with_residual(placed, np.zeros((4, 22)), residual)
     np.testing.assert_allclose(in_demonstration(placed, world), residual, atol=1e-12)
 
 
-def test_the_expert_is_never_worse_than_the_teacher_by_its_own_cost(lift_reference, lift_setup):
-    simulator = floating_simulator(lift_reference, lift_setup)
-    teacher = base_actions(lift_reference, lift_setup.physics)
+def test_the_expert_is_never_worse_than_the_teacher_by_its_own_cost(grasp_reference, lift_setup):
+    simulator = floating_simulator(grasp_reference, lift_setup)
+    teacher = base_actions(grasp_reference, lift_setup.physics)
     options = replace(TINY.expert, margin=2.0)  # no mean is ever so much better
-    expert = SamplingExpert(lift_reference, simulator, simulator.model, teacher, options, 0)
-    answer = expert.answer(start_state(lift_reference, simulator), 0, 8)
+    expert = SamplingExpert(grasp_reference, simulator, simulator.model, teacher, options, 0)
+    answer = expert.answer(start_state(grasp_reference, simulator), 0, 8)
     np.testing.assert_allclose(answer, np.clip(teacher[:8], simulator.scene.lower, simulator.scene.upper), atol=1e-12)
     assert (expert.answers, expert.improved) == (1, 0) and expert.control_steps > 0
-    eager = SamplingExpert(lift_reference, simulator, simulator.model, teacher, replace(options, margin=-1e9), 0)
-    assert not np.allclose(eager.answer(start_state(lift_reference, simulator), 0, 8), answer)
+    eager = SamplingExpert(grasp_reference, simulator, simulator.model, teacher, replace(options, margin=-1e9), 0)
+    assert not np.allclose(eager.answer(start_state(grasp_reference, simulator), 0, 8), answer)
 
 
-def test_the_expert_is_asked_around_the_grasp(lift_reference):
-    frames = queried(lift_reference, 8)
-    assert frames[0] == max(0, lift_reference.grasp_start - 30) and (np.diff(frames) == 8).all()
-    assert frames[-1] + 8 <= len(lift_reference.q)
+def test_the_expert_is_asked_around_the_grasp(grasp_reference):
+    frames = queried(grasp_reference, 8)
+    assert frames[0] == max(0, grasp_reference.grasp_start - 30) and (np.diff(frames) == 8).all()
+    assert frames[-1] + 8 <= len(grasp_reference.q)
 
 
-def test_networks_keep_to_the_cards_limits(lift_reference, lift_setup):
+def test_networks_keep_to_the_cards_limits(grasp_reference, lift_setup):
     rng = np.random.default_rng(0)
     for action in ("residual", "cumulative"):
-        card = make_card("p", lift_reference, lift_setup.physics, EGOCENTRIC, action)
+        card = make_card("p", grasp_reference, lift_setup.physics, EGOCENTRIC, action)
         network = TorchNetwork(PolicyNetwork(card, (8,)), card)
         with torch.no_grad():
             for p in network.module.parameters():
@@ -220,23 +220,23 @@ def test_networks_keep_to_the_cards_limits(lift_reference, lift_setup):
         assert np.abs(residual).max() > 0.5
 
 
-def test_a_module_of_other_sizes_is_not_exported(lift_reference, lift_setup, tmp_path):
-    card = make_card("p", lift_reference, lift_setup.physics, EGOCENTRIC)
+def test_a_module_of_other_sizes_is_not_exported(grasp_reference, lift_setup, tmp_path):
+    card = make_card("p", grasp_reference, lift_setup.physics, EGOCENTRIC)
     with pytest.raises(DexhotError, match="does not take"):
         export_policy(PolicyNetwork(replace(card, observation=card.observation[:2]), (8,)), card, tmp_path / "p")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_export_is_the_same_bytes_and_tells_nothing_of_this_machine(lift_reference, lift_setup, tmp_path):
-    card = make_card("p", lift_reference, lift_setup.physics, ["object_error"])
+def test_the_export_is_the_same_bytes_and_tells_nothing_of_this_machine(grasp_reference, lift_setup, tmp_path):
+    card = make_card("p", grasp_reference, lift_setup.physics, ["object_error"])
     network = PolicyNetwork(card, (8,))
     one, other = (export_policy(network, card, tmp_path / name).read_bytes() for name in "ab")
     assert one == other and b"/site-packages" not in one and b".py" not in one
 
 
-def test_the_command_trains_writes_both_files_and_resumes(lift_reference, lift_object, cache, tmp_path, monkeypatch):
+def test_the_command_trains_writes_both_files_and_resumes(grasp_reference, lift_object, cache, tmp_path, monkeypatch):
     save_object(lift_object)
-    path = save(lift_reference, tmp_path / "lift.reference.npz")
+    path = save(grasp_reference, tmp_path / "lift.reference.npz")
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
     monkeypatch.setattr(module, "SpecialistOptions", lambda *a, **k: TINY)
     assert main(["train", "specialist", str(path), "--rounds", "0", "--worlds", "2"]) == 0
@@ -247,7 +247,7 @@ def test_the_command_trains_writes_both_files_and_resumes(lift_reference, lift_o
 
 
 def test_a_clip_by_name_is_retargeted_placed_and_kept_for_its_run(
-    lift_reference, lift_object, cache, tmp_path, monkeypatch, capsys
+    grasp_reference, lift_object, cache, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     asked = []
@@ -274,10 +274,10 @@ def test_a_clip_by_name_is_retargeted_placed_and_kept_for_its_run(
 
 
 def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
-    lift_reference, lift_object, cache, tmp_path, monkeypatch, capsys
+    grasp_reference, lift_object, cache, tmp_path, monkeypatch, capsys
 ):
     save_object(lift_object)
-    path = save(replace(lift_reference, name="grab/mug_pass1"), tmp_path / "mug.npz")
+    path = save(replace(grasp_reference, name="grab/mug_pass1"), tmp_path / "mug.npz")
     monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
     monkeypatch.setattr(module, "SpecialistOptions", lambda *a, **k: replace(TINY, rounds=0))
     assert main(["train", "specialist", str(path)]) == 1
@@ -295,8 +295,8 @@ def test_a_clip_of_a_test_split_is_trained_on_by_choice_alone_and_marked(
     assert "policy was trained on 1 of these test clips" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_command_names_what_it_cannot_take(tmp_path, lift_reference, lift_setup, capsys, cache):
-    card = make_card("p", lift_reference, lift_setup.physics, EGOCENTRIC)
+def test_the_command_names_what_it_cannot_take(tmp_path, grasp_reference, lift_setup, capsys, cache):
+    card = make_card("p", grasp_reference, lift_setup.physics, EGOCENTRIC)
     wrong = save(card, tmp_path / "card")
     assert main(["train", "specialist", str(wrong)]) == 1
     assert "holds a PolicyCard; give a Reference or a Demonstration" in capsys.readouterr().err

@@ -18,6 +18,8 @@ from dexhot_train.learners.ppo import PPOOptions
 from dexhot_train.learners.tracker import TrackerOptions
 from dexhot_train.task.clips import load_task_clip
 
+pytestmark = pytest.mark.usefixtures("retargeted_once")
+
 
 def test_it_trains_without_supervision_on_the_train_split(monkeypatch, cache):
     asked = []

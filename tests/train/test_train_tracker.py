@@ -26,14 +26,16 @@ from dexhot_train.task.randomisation import NOTHING  # noqa: E402
 from dexhot_train.task.starts import StartOptions  # noqa: E402
 from dexhot_train.task.tracking import TaskOptions  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("retargeted_once")
+
 TASK = TaskOptions(worlds=2, references=2, starts=StartOptions(plans=2))
 LEARNER = PPOOptions(steps=4, hidden=(8,), epochs=1, minibatches=2)
 TINY = TrackerOptions(worlds=3, steps=48, save_every=2, task=TASK, ppo=LEARNER)  # 4 iterations
 
 
 @pytest.fixture
-def clip(lift_reference, lift_setup) -> TaskClip:
-    return task_clip(lift_reference, lift_setup)
+def clip(grasp_reference, lift_setup) -> TaskClip:
+    return task_clip(grasp_reference, lift_setup)
 
 
 class KilledError(Exception):

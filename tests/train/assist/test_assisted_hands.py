@@ -1,5 +1,6 @@
 """Adroit tasks with a noisy user and a bounded correction."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,12 @@ from dexhot_train.assist.user_input import WINDOW, noisy, seen_noise
 def door(shared_data):
     """The door's expert motions."""
     return load_experts("door", shared_data / "adroit" / "experts.npz")
+
+
+@pytest.fixture(scope="module")
+def alone(door):
+    """Six episodes of the user alone, by the noise: those of each noise are simulated once."""
+    return functools.cache(lambda sigma: success(door.split("test"), sigma, None, AssistOptions(), 6))
 
 
 @pytest.fixture
@@ -182,33 +189,30 @@ def test_episodes_end_truncated_and_begin_anew(door):
     assert not np.array_equal(steps[-1].last_critic, steps[-1].observations.critic)
 
 
-def test_experts_open_the_door_and_their_noise_does_not(door):
-    test, options = door.split("test"), AssistOptions()
-    assert success(test, 0.0, None, options, 6).success == 1.0
-    assert success(test, 0.2, None, options, 12).success < 0.7
+def test_experts_open_the_door_and_their_noise_does_not(alone):
+    assert alone(0.0).success == 1.0
+    assert alone(0.2).success < 0.7
 
 
-def test_success_is_seeded_and_an_agent_of_zeros_is_the_user(door):
+def test_success_is_seeded_and_an_agent_of_zeros_is_the_user(door, alone):
     test, options = door.split("test"), AssistOptions()
-    zeros = lambda x: np.zeros(28)  # noqa: E731
-    alone, same = success(test, 0.15, None, options, 6), success(test, 0.15, zeros, options, 6)
-    assert alone == same and alone.deviation == 0.0
+    same = success(test, 0.15, lambda x: np.zeros(28), options, 6)
+    assert alone(0.15) == same and same.deviation == 0.0
     pushed = success(test, 0.15, lambda x: np.ones(28), options, 6)
     assert 0.1 < pushed.deviation <= options.limit + 1e-6
 
 
-def test_the_oracle_takes_the_noise_away_as_far_as_the_limit_allows(door):
+def test_the_oracle_takes_the_noise_away_as_far_as_the_limit_allows(door, alone):
     test, options = door.split("test"), AssistOptions()
-    assert success(test, 0.2, None, options, 12, oracle=True).success > success(test, 0.2, None, options, 12).success
+    limited = success(test, 0.2, None, options, 6, oracle=True)
+    assert limited.success > alone(0.2).success
     free = success(test, 0.2, None, replace(options, limit=1e3), 6, oracle=True)
-    assert free.success == 1.0 and free.deviation > success(test, 0.2, None, options, 6, oracle=True).deviation
+    assert free.success == 1.0 and free.deviation > limited.deviation
 
 
-def test_a_motion_that_is_not_the_experts_is_unnatural(door):
-    test, options = door.split("test"), AssistOptions()
-    clean = success(test, 0.0, None, options, 6)
-    assert unnaturalness(clean, success(test, 0.0, None, options, 6)) == 0.0
-    shaken = [success(test, sigma, None, options, 6) for sigma in (0.05, 0.2)]
+def test_a_motion_that_is_not_the_experts_is_unnatural(door, alone):
+    clean, shaken = alone(0.0), [alone(sigma) for sigma in (0.05, 0.2)]
+    assert unnaturalness(clean, success(door.split("test"), 0.0, None, AssistOptions(), 6)) == 0.0
     assert 0.0 < unnaturalness(shaken[0], clean) < unnaturalness(shaken[1], clean)
     faster = replace(clean, quantiles=clean.quantiles + 0.3)
     assert unnaturalness(faster, clean) == pytest.approx(0.3)

@@ -40,13 +40,25 @@ def lift():
     return load_task_clip(str(LIFT))
 
 
-@pytest.fixture
-def actor(lift):
-    """An untrained one whose corrections are not the offset alone."""
+def untrained(lift) -> OffsetActor:
+    """One whose corrections are not the offset alone."""
     torch.manual_seed(0)
     actor = OffsetActor(observed_offsets(lift.setup.hand), (8,), 0.1)
     torch.nn.init.normal_(actor.net[-1].weight)
     return actor
+
+
+@pytest.fixture
+def actor(lift):
+    """An untrained one."""
+    return untrained(lift)
+
+
+@pytest.fixture(scope="module")
+def path(lift, tmp_path_factory):
+    """Its file."""
+    place = tmp_path_factory.mktemp("agent") / "a"
+    return save_leap_agent(untrained(lift), [lift], TINY, place, "dexhot train assist leap", {})
 
 
 def test_an_agent_begins_with_the_correction_back_to_the_reference(lift):
@@ -74,8 +86,8 @@ def test_a_resumed_training_is_the_uninterrupted_one(lift, tmp_path):
         train_leap([lift], replace(TINY, seed=1), tmp_path / "whole")
 
 
-def test_a_file_acts_as_the_actor_and_names_what_it_is_for(actor, lift, tmp_path):
-    network = OnnxNetwork(save_leap_agent(actor, [lift], TINY, tmp_path / "a", "dexhot train assist leap", {}))
+def test_a_file_acts_as_the_actor_and_names_what_it_is_for(actor, lift, path):
+    network = OnnxNetwork(path)
     hands = LeapHands([lift], 3)
     seen = hands.observed().policy
     own, theirs = leap_agent_of(actor)(hands, seen), leap_agent_from(network)(hands, seen)
@@ -92,8 +104,8 @@ def test_an_agent_of_grab_has_its_terms(actor, lift, tmp_path):
     assert "research" in OnnxNetwork(save_leap_agent(actor, [grab], TINY, tmp_path / "a", "", {})).card.terms
 
 
-def test_a_network_that_is_for_something_else_is_refused_by_name(actor, lift, tmp_path):
-    network = OnnxNetwork(save_leap_agent(actor, [lift], TINY, tmp_path / "a", "", {}))
+def test_a_network_that_is_for_something_else_is_refused_by_name(path):
+    network = OnnxNetwork(path)
     for what, changed in (
         ("hand", {"hand": "adroit"}),
         ("what it corrects", {"baseline": "targets"}),

@@ -184,6 +184,7 @@ def test_the_wrist_moves_from_where_it_engaged():
 
 
 def test_the_network_learns_the_map_and_does_not_see_the_place(monkeypatch):
+    monkeypatch.setattr(ik_network, "UPDATES", 1000)
     rng = np.random.default_rng(0)
     bends = rng.uniform(-0.3, 1.0, 300)
     hands = np.stack([hand(b) for b in bends])
@@ -281,11 +282,14 @@ def test_a_training_does_not_go_on_with_other_inputs(door, people, tmp_path):
         train_agent(door, options, tmp_path / "run")
 
 
-def test_the_command_makes_inputs_and_an_agent_learns_from_them(shared_data, people, tmp_path, monkeypatch, capsys):
+def test_the_command_makes_inputs_and_an_agent_learns_from_them(door, people, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("dexhot.datasets.hand_poses.grab_poses", lambda: people)
     monkeypatch.setattr("dexhot.datasets.licences.require_acceptance", lambda *a: None)
-    monkeypatch.setattr("dexhot_train.assist.training.AssistTraining", partial(AssistTraining, dagger=BRIEF))
-    experts, out = str(shared_data / "adroit" / "experts.npz"), str(tmp_path / "in.npz")
+    brief = partial(AssistTraining, worlds=2, dagger=BRIEF)
+    monkeypatch.setattr("dexhot_train.assist.training.AssistTraining", brief)
+    experts, out = str(tmp_path / "experts.npz"), str(tmp_path / "in.npz")
+    motions = enumerate(zip(door.actions, door.seeds))
+    np.savez(experts, **{f"door/0{k}/{n}": x for k, m in motions for n, x in zip(("actions", "seed"), m)})
     assert main(["train", "user-input", "door", "--variants", "1", "--experts", experts, "--out", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["missed"] == 0.0
     command = ["train", "assist", "door", "--corrections", "1", "--episodes", "1", "--experts", experts]

@@ -1,5 +1,6 @@
 """The data engine: attempts, their verdicts, and a set that resumes from its ledger."""
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -53,6 +54,22 @@ def quick(monkeypatch):
 
     monkeypatch.setattr(data_engine, "attempt", done)
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def once():
+    """Clips that are the same are retargeted once."""
+    found, whole = {}, data_engine.retarget
+
+    def remembered(trajectory, hand, asset, options):
+        key = trajectory.name, asset.name, hand.name, trajectory.hands["right"].keypoints.tobytes()
+        if key not in found:
+            found[key] = whole(trajectory, hand, asset, options)
+        return copy.deepcopy(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_engine, "retarget", remembered)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +180,7 @@ def test_a_plan_of_several_searches_is_the_mean_of_those_that_survive(cache, tmp
     (tmp_path / "parametric_lift-box-100.npz").write_bytes(b"a parent's raw plan, which is not to be read")
     varied = variations.make(Variation(BOX))
     setup = data_engine.Setup(data_engine.load_hand("leap_right"), varied.asset, data_engine.load_physics())
-    reference = data_engine.retarget(varied.trajectory, setup.hand, setup.asset)
+    reference = data_engine.retarget(varied.trajectory, setup.hand, setup.asset, None)
     made, by, _ = data_engine.plan(job, reference, setup, 1.0)
     assert by == AVERAGED and made.provenance["plan"] == pytest.approx([0.75] * 38)  # not the one of 0
     assert asked == [(4 + k * data_engine.SEARCH_SEEDS, None, False) for k in range(3)]
