@@ -53,8 +53,9 @@ def clips():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Nearly: for what does not depend on what is learned."""
+    """Nearly, and of a short integration: for what does not depend on what is learned."""
     monkeypatch.setattr("dexhot_train.prior.networks.UPDATES", 20)
+    monkeypatch.setattr("dexhot_train.prior.networks.STEPS", 2)
 
 
 def of(network, one: ClipTries) -> NetworkPrior:
@@ -166,7 +167,7 @@ def test_a_flow_does_not_run_away_on_a_clip_like_no_other(clips):
 
 @pytest.mark.parametrize("kind", ["flow", "flow_of_tries"])
 def test_a_flow_tells_clips_apart(kind, clips, monkeypatch):
-    monkeypatch.setattr("dexhot_train.prior.networks.UPDATES", 1500)
+    monkeypatch.setattr("dexhot_train.prior.networks.UPDATES", 800)
     network = fit_network(kind, clips)
     for k, one in enumerate(clips):
         assert np.argmax(of(network, one).mean / SIGMA) == k
