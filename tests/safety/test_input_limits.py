@@ -41,6 +41,15 @@ def test_a_stale_input_is_named_with_its_age_and_limit():
     assert seen.check(8.0)[1] == "a is stamped 2000 ms in the future: are the clocks synchronised?"
 
 
+def test_before_the_simulated_clock_is_heard_nothing_is_said_to_be_in_the_future():
+    seen = monitor()
+    seen.see("a", 1.8e9)
+    event, reason = seen.check(0.0)
+    assert event is Event.STALE and "no /clock" in reason
+    seen.see("a", 1.8e9, finite=False)
+    assert seen.check(0.0)[0] is Event.NON_FINITE
+
+
 @pytest.mark.parametrize(
     ("ahead", "steady", "steps"),
     [

@@ -42,6 +42,8 @@ class InputMonitor:
         for stream in self.streams:
             if not self.finite.get(stream, True):
                 return Event.NON_FINITE, f"{stream} is not finite"
+        if now == 0.0:  # so rclpy reads a simulated clock that it has not heard
+            return Event.STALE, "the simulated clock has not started: no /clock has arrived"
         for stream in self.streams:
             if stream not in self.stamps:
                 return Event.STALE, f"{stream} has not arrived"
