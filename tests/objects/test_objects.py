@@ -8,11 +8,11 @@ import pytest
 import trimesh
 
 from dexhot.cli import main
-from dexhot.errors import FileFormatError, MeshError
+from dexhot.errors import FileFormatError, MeshError, NotFoundError
 from dexhot.geometry.meshes import check_arrays, mass_properties, read_mesh, repair
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_rotate
-from dexhot.objects.library import load_object
+from dexhot.objects.library import load_object, load_symmetry, save_object
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.scans import make_object, object_from_file, resting_poses, thumbnail
@@ -183,6 +183,15 @@ def test_object_add_and_list(cache, tmp_path, capsys):
     assert len(load_object("user/my_brick").resting_poses) == added["resting"]
     assert main(["object", "list", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out.splitlines()[-1])["objects"]) == {"user/my_brick"}
+
+
+def test_a_plain_name_is_one_of_your_own_objects(cache, brick):
+    for name in ("user/brick", "user/cup", "cup"):
+        save_object(replace(brick, name=name))
+    assert load_object("brick").name == "user/brick" and load_symmetry("brick") == brick.symmetry
+    assert load_object("cup").name == "cup"  # it is there as it was named
+    with pytest.raises(NotFoundError, match="no object named 'spoon'.*user/brick"):
+        load_object("spoon")
 
 
 def test_a_friction_of_its_own_is_kept_and_checked_before_the_work(cache, tmp_path, capsys, brick):

@@ -53,7 +53,7 @@ def run(args: Args) -> None:
     if args.object:
         from dexhot.datasets.scanned import generate_with
 
-        asset = load_object(args.object if "/" in args.object else f"user/{args.object}")
+        asset = load_object(args.object)
         trajectory = generate_with(args.kind, asset, args.seed, args.side)
     else:
         check_folder(objects_dir(), "$DEXHOT_CACHE")

@@ -94,7 +94,7 @@ def run(args: Args) -> None:
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count, fovy=args.fovy)
-    made = {"object": args.object or "", "estimators": {what: getattr(args, what) for what in ESTIMATORS}}
+    made = {"object": asset.name if asset else "", "estimators": {what: getattr(args, what) for what in ESTIMATORS}}
     check_replaced(out, recording.time, args.side, made | {"prompts": prompts}, args.force)
     boxed = any(name != "object" for name in prompts)
     hands = estimators.hands_of(args.hands, args.side, boxed)

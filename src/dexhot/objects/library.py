@@ -78,10 +78,11 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 def load_object(name: str) -> ObjectAsset:
-    """Read an asset of the cache by name; a parametric or a stretched one is made from its name. Raises NotFoundError
-    with the existing names."""
+    """Read an asset of the cache by name, which may lack user/; a parametric or a stretched one is made from its name.
+    Raises NotFoundError with the existing names."""
     if not OBJECT_NAME.fullmatch(name):
         raise NotFoundError("object", name, list_objects(), "Give the name of an object, not a path.")
+    name = full_name(name)
     if _made_from_its_name(name):
         return shape_asset(named_shape(name))
     if name.startswith(PREFIX):
@@ -112,6 +113,7 @@ def load_object(name: str) -> ObjectAsset:
 
 def load_symmetry(name: str) -> Symmetry:
     """Only the symmetry of `load_object(name)`, faster. Raises the same errors."""
+    name = full_name(name)
     if _made_from_its_name(name):
         return shape_symmetry(named_shape(name))
     if name.startswith(PREFIX):
@@ -121,6 +123,13 @@ def load_symmetry(name: str) -> Symmetry:
         return Symmetry(**_read_header(name)["symmetry"])
     except UNREADABLE as e:
         raise _unreadable(name, e) from e
+
+
+def full_name(name: str) -> str:
+    """user/NAME for a plain name that is there, where `dexhot object add` puts it; else the name as it is."""
+    own = f"user/{name}"
+    there = "/" not in name and (objects_dir() / own / "object.json").is_file()
+    return own if there and not (objects_dir() / name / "object.json").is_file() else name
 
 
 def _made_from_its_name(name: str) -> bool:
