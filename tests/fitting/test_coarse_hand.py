@@ -57,7 +57,7 @@ def test_a_meshs_keypoints_are_those_of_its_model(clip):
 
 
 def test_manos_topology_needs_the_users_file(monkeypatch, tmp_path):
-    monkeypatch.setattr("dexhot.humans.mano.config_dir", lambda: tmp_path)
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     with pytest.raises(FileFormatError, match=r"MANO_RIGHT\.pkl does not exist.*registration"):
         keypoints_of(CoarseHand("right", "mano", np.zeros((1, 778, 3))))
 

@@ -295,7 +295,7 @@ def test_meshes_of_every_topology_become_manos_or_the_open_hands(monkeypatch, tm
     topology, vertices = as_kept(seen, "left")
     assert topology == "open" and np.linalg.norm(vertices - true.vertices, axis=1).mean() < 0.005
     assert as_kept(MeshSighting("mano", np.ones((778, 3))), "right")[0] == "mano"
-    monkeypatch.setattr("dexhot.humans.mano.config_dir", lambda: tmp_path)
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     for mesh, words in (
         (MeshSighting("mano", parameters=np.zeros(61)), r"MANO_RIGHT\.pkl does not exist"),
         (MeshSighting("soma", np.zeros((718, 3))), "needs its 21 keypoints; one without is of mano or open"),
@@ -347,7 +347,7 @@ def test_evidence_of_an_object_or_of_prompts_is_not_replaced_by_evidence_with_le
     lab = {"hands": LAB["hands"], "masks": LAB["masks"]}
     command(object="box", prompt=("object:440,330",), **lab, poses=LAB["poses"])
     with pytest.raises(
-        DexhotError, match=r"e.npz is kept: it has poses and masks of box, the prompt on object.*or --force"
+        DexhotError, match=rf"e.npz is kept: it has poses and masks of {ASSET.name}, the prompt on object.*or --force"
     ):
         command(**lab)
     with pytest.raises(DexhotError, match=r"it has the prompt on object, which"):
