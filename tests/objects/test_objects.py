@@ -190,7 +190,7 @@ def test_a_plain_name_is_one_of_your_own_objects(cache, brick):
         save_object(replace(brick, name=name))
     assert load_object("brick").name == "user/brick" and load_symmetry("brick") == brick.symmetry
     assert load_object("cup").name == "cup"  # it is there as it was named
-    with pytest.raises(NotFoundError, match="no object named 'spoon'.*user/brick"):
+    with pytest.raises(NotFoundError, match=r"no object named 'spoon'.*user/brick"):
         load_object("spoon")
 
 
