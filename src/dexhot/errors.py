@@ -102,6 +102,12 @@ def os_error(e: OSError) -> DexhotError:
     return DexhotError(f"{' and '.join(names) + ': ' if names else ''}{why}{'; ' + remedy if remedy else ''}.")
 
 
+def memory_error(e: MemoryError) -> DexhotError:
+    """Too much was asked for at once, as one sentence."""
+    why = str(e).rstrip(".")
+    return DexhotError(f"out of memory{': ' + why if why else ''}; ask for less at once, such as fewer worlds.")
+
+
 # The extra that installs a module; "ros" for modules of a ROS distribution.
 EXTRAS = {
     **dict.fromkeys(("dynamixel_sdk", "serial", "franky", "pyrealsense2", "libusb_package"), "hardware"),
@@ -129,3 +135,12 @@ def import_error(e: ImportError) -> DexhotError | None:
     if package in EXTRAS:
         return MissingExtraError(f"the module {package}", EXTRAS[package])
     return DexhotError(f"the Python module {e.name} cannot be imported ({e}): reinstall dexhot (pip install dexhot).")
+
+
+def one_sentence(e: Exception) -> Exception | None:
+    """What a command says of an error that it may end with; None for a bug, whose traceback is needed."""
+    if isinstance(e, ImportError):
+        return import_error(e)
+    if isinstance(e, OSError):
+        return os_error(e)
+    return memory_error(e) if isinstance(e, MemoryError) else e

@@ -157,6 +157,7 @@ def test_every_out_says_that_missing_folders_are_created():
         (["perceive", "lift.npz", "--picture", "seen.jpg"], "pictures are PNG files"),
         (["evaluate", "--controller", "planned", "--planning-seconds", "nan"], "--planning-seconds must be positive"),
         (["evaluate", "--controller", "planned", "--planning-rollouts", "-1"], "--planning-rollouts must be 0 or more"),
+        (["evaluate", "--controller", "planned", "--planning-rollouts", "3"], "or at least 10, not 3"),
         (["evaluate", "--controller", "replay", "--envs", "-1"], "--trials (--envs) must be 0 or more, not -1"),
         (["evaluate", "--controller", "foo"], "no controller named 'foo'; available: constant, demonstration,"),
         (["evaluate", "--rig", "foo"], "no rig named 'foo'; available: real, sim, sim-wire."),

@@ -183,7 +183,12 @@ def test_a_broken_module_of_our_own_keeps_its_traceback():
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device", "x"), ModuleNotFoundError(name="ray")]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "x"),
+        ModuleNotFoundError(name="ray"),
+        MemoryError("Unable to allocate 432. GiB"),
+    ],
 )
 def test_every_command_reports_it_in_one_sentence(error, monkeypatch, capsys):
     from dexhot.cli import doctor_command

@@ -11,7 +11,7 @@ import sys
 
 from dexhot import __version__
 from dexhot.cli.interrupts import keep_interrupts
-from dexhot.errors import DexhotError, import_error, meant, os_error
+from dexhot.errors import DexhotError, meant, one_sentence
 
 COMMANDS = {
     "doctor": "check this machine: what works, what is missing and how to install it",
@@ -91,8 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (DexhotError, OSError, ImportError) as e:
-        text = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
+    except (DexhotError, OSError, ImportError, MemoryError) as e:
+        text = one_sentence(e)
         if text is None or os.environ.get("DEXHOT_TRACEBACK"):
             raise
         print(f"dexhot: error: {text}", file=sys.stderr)

@@ -15,6 +15,10 @@ def check_planning(args: Any) -> None:
     from dexhot.planning.prior import prior_files
 
     at_least(0, planning_rollouts=args.planning_rollouts)
+    if args.planning_rollouts:
+        from dexhot.planning.planned import check_rollouts
+
+        check_rollouts(args.planning_rollouts)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
     if args.prior not in ("", "none"):

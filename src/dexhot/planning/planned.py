@@ -72,6 +72,14 @@ class ChosenPlan:
         )
 
 
+def check_rollouts(rollouts: int) -> None:
+    """Raise DexhotError for a budget of rollouts that is too small to judge any plan."""
+    if rollouts and rollouts < FRESH + 2:
+        raise DexhotError(
+            f"planned: planning_rollouts must be 0 (planning_seconds decides) or at least {FRESH + 2}, not {rollouts}."
+        )
+
+
 class Planned:
     """Chooses a plan for the observed object, at the latest when the clip starts; then plays it back."""
 
@@ -88,11 +96,7 @@ class Planned:
         residual is added to the playback; raises DexhotError when its card does not fit."""
         self.reference, self.setup, self.prior = reference, setup, prior
         self.options = options or PlannedOptions()
-        if self.options.planning_rollouts and self.options.planning_rollouts < FRESH + 2:
-            raise DexhotError(
-                f"planned: planning_rollouts must be 0 (planning_seconds decides) or at least {FRESH + 2}, "
-                f"not {self.options.planning_rollouts}."
-            )
+        check_rollouts(self.options.planning_rollouts)
         self.feedback = Policy(reference, feedback, setup.asset, setup.physics, on_plan=True) if feedback else None
         simulator = MujocoSimulator(floating_simulator(reference, setup).scene, threads or os.cpu_count() or 1)
         arm = ArmSimulator(simulator, reference) if len(reference.arm_q) else None
