@@ -40,6 +40,16 @@ SENTENCES = [  # page; its words with a place for each figure; benchmark; its me
     ("benchmarks/README.md", "success_at_8_tries; success_at_24_tries; tries_to_success_p50, of the unfitted prior | "
      "{:.2f}; {:.2f}; {:.0f}", "policy", "success_at_8_tries success_at_24_tries tries_to_success_p50"),
     ("benchmarks/README.md", "the day before) | {:.2f} |", "policy-panel", "planned_success_panel"),
+    ("benchmarks/README.md", "at 160 rollouts (29 November, 29 clips) | {:.2f}; {:.2f}; {:.2f} |", "policy-budgets",
+     "success_strict success_strict_perturbed success_panel"),
+    ("benchmarks/README.md", "the same at 800 rollouts | {:.2f}; {:.2f}; {:.2f} |", "policy-budgets",
+     "success_strict_at_800_rollouts success_strict_perturbed_at_800_rollouts success_panel_at_800_rollouts"),
+    ("benchmarks/README.md", "in points, not met | {:.1f}; {:.0f} |", "policy-budgets",
+     "planning_s_p50_at_800_rollouts over_replay_points_at_800_rollouts"),
+    ("docs/planning.md", "has {:.2f} strict perturbed there ({:.2f} on unseen objects, {:.2f} on unseen clips), {:.2f} "
+     "strict and {:.2f} in the panel", "policy-budgets", "replay_success_strict_perturbed "
+     "replay_success_strict_perturbed_unseen_objects replay_success_strict_perturbed_unseen_clips "
+     "replay_success_strict replay_success_panel"),
     ("benchmarks/README.md", "success_panel: object-relative replay; kinematic; frozen | {:.2f}; {:.2f}; {:.0f} |",
      "policy-panel", "replay_success_panel kinematic_success_panel frozen_success_panel"),
     ("benchmarks/README.md", "success_strict; success_strict_perturbed of `planned` | {:.2f}; {:.2f} |", "policy",
