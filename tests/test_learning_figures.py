@@ -44,6 +44,8 @@ SENTENCES = [  # page; its words with a place for each figure; benchmark; its me
      "success_strict success_strict_perturbed success_panel"),
     ("benchmarks/README.md", "the same at 800 rollouts | {:.2f}; {:.2f}; {:.2f} |", "policy-budgets",
      "success_strict_at_800_rollouts success_strict_perturbed_at_800_rollouts success_panel_at_800_rollouts"),
+    ("benchmarks/README.md", "the same at 4,800 rollouts | {:.2f}; {:.2f}; {:.2f} |", "policy-budgets",
+     "success_strict_at_4800_rollouts success_strict_perturbed_at_4800_rollouts success_panel_at_4800_rollouts"),
     ("benchmarks/README.md", "in points, not met | {:.1f}; {:.0f} |", "policy-budgets",
      "planning_s_p50_at_800_rollouts over_replay_points_at_800_rollouts"),
     ("docs/planning.md", "has {:.2f} strict perturbed there ({:.2f} on unseen objects, {:.2f} on unseen clips), {:.2f} "
