@@ -179,6 +179,7 @@ def test_who_only_reads_states_loads_no_object_library(module):
     ("module", "spared"),
     [
         ("track.object_filter_node", {"numpy.random", "numpy.typing"}),
+        ("see.hand_object_filter_node", {"dexhot.humans.skin"}),
         ("track.controller_node", {"dexhot.planning.planned", "dexhot.control.policy", "trimesh", "scipy.optimize"}),
         ("record.recorder_node", {"numpy.random", "sensor_msgs", "dexhot.data.rosbag.mcap"}),
     ],

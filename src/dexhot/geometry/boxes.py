@@ -28,10 +28,10 @@ def overlaps(boxes: np.ndarray, other: np.ndarray) -> np.ndarray:
 def window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     """Rows and columns of the part of an image with all that is True in `mask` (H, W), which is not empty, and `margin`
     px around it."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top, right, bottom = box_of(mask)
     return (
-        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+        slice(max(top - margin, 0), bottom + margin + 1),
+        slice(max(left - margin, 0), right + margin + 1),
     )
 
 

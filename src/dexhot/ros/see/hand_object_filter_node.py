@@ -43,8 +43,6 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import NotFoundError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, transform
-from dexhot.humans.flesh import flesh
-from dexhot.humans.open_hand import open_hand
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, load_symmetry
 from dexhot.robots.arm import FR3_JOINTS
@@ -108,6 +106,9 @@ class HandObjectFilterNode(DexhotNode):
                 self.look_at_masks(OfObject(hull_of(load_object(reference.object_name).vertices)))
         else:
             if self.p.hand_mask:
+                from dexhot.humans.flesh import flesh  # with the hand's model, 0.2 s of a start
+                from dexhot.humans.open_hand import open_hand
+
                 self.look_at_masks(OfHand(*flesh(open_hand(self.p.side), TABLE)))
             self.cloud = self.advertise(PointCloud2, HAND_POINTS)
             self.wrist = self.advertise(PoseWithCovarianceStamped, HAND_POSE, "state")
